@@ -3,26 +3,12 @@ import { Value } from '@sinclair/typebox/value'
 import { type CryptoKey, importPKCS8, importSPKI, jwtVerify, SignJWT } from 'jose'
 import { AppError } from './errors.ts'
 import { Id } from './ids.ts'
+import { Limits } from './jail/limits.ts'
 
 const ALGORITHM = 'EdDSA'
 const ISSUER = 'codeapi'
 /** Clocks of two machines may differ by this much, in `s` */
 const CLOCK_TOLERANCE_S = 30
-
-/** What bounds one run. Times in `ms`, sizes in bytes */
-export const Limits = t.Object({
-  wallMs: t.Integer({ minimum: 1 }),
-  cpuMs: t.Integer({ minimum: 1 }),
-  memoryBytes: t.Integer({ minimum: 1 }),
-  /** Size of the workspace beyond its inputs */
-  diskBytes: t.Integer({ minimum: 1 }),
-  /** Kept of stdout, and of stderr, in UTF-16 code units */
-  outputChars: t.Integer({ minimum: 1 }),
-  /** Processes and threads */
-  pids: t.Integer({ minimum: 1 }),
-  openFiles: t.Integer({ minimum: 1 }),
-})
-export type Limits = Static<typeof Limits>
 
 /**
  * The only authority a worker has for one job: signed by api (JWS, RFC 7515; Ed25519, RFC 8037), verified by worker, files and toolcall.

@@ -1,6 +1,7 @@
 import { type Static, Type as t } from '@sinclair/typebox'
 import { FileRecord } from '../files/contract.ts'
 import { Id } from '../ids.ts'
+import { RunStatus } from '../jail/outcome.ts'
 
 export const Language = t.Union([
   t.Literal('python'),
@@ -37,17 +38,6 @@ export const Job = t.Object({
   expiresAt: t.Integer(),
 })
 export type Job = Static<typeof Job>
-
-/** How a program ended: the first reason wins */
-export const RunStatus = t.Union([
-  t.Literal('exited'),
-  t.Literal('signalled'),
-  t.Literal('timed-out'),
-  t.Literal('cpu-exhausted'),
-  t.Literal('out-of-memory'),
-  t.Literal('output-limit'),
-])
-export type RunStatus = Static<typeof RunStatus>
 
 /** A file in the answer (spec/http-api.md §3.7) */
 export const OutputFile = t.Object({
