@@ -1,0 +1,141 @@
+import { copyFile, mkdir, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Profile } from '../contract.ts'
+import { discard } from '../disk.ts'
+import debian from '../lock/debian.json'
+import { keyOf } from '../plan.ts'
+import type { Recipe, Workshop } from '../recipe.ts'
+import { type Bind, runInRoot } from '../root.ts'
+import { architecture } from '../tools.ts'
+import { sourceText } from './source.ts'
+
+/** Where Debian's Python looks for libraries that are not Debian's, without a variable or a .pth file */
+export const PYTHON_LIBRARIES = `/usr/local/lib/python${debian.python}/dist-packages`
+const PLOT_DATA = `${PYTHON_LIBRARIES}/codeapi-matplotlib`
+const OURS = join(import.meta.dir, '../python')
+const OUR_MODULES = ['sitecustomize.py', 'codeapi_matplotlib.py']
+/** Files in the syntax of another Python, which nothing imports here: a regular expression */
+const OTHER_PYTHONS = '/olefile/olefile2[.]py$'
+const LOCKS = join(import.meta.dir, '../lock/python')
+
+/** Python's libraries, ready to import: compiled, with the list of fonts, and with our hook for plots */
+export const python = async (profile: Profile, base: Recipe, uv: () => Promise<string>): Promise<Recipe> => {
+  const lock = await Bun.file(join(LOCKS, `${profile}.txt`)).text()
+  const pins = [...lock.matchAll(/^([a-z0-9.-]+)==(\S+)/gm)].map(([, name = '', version = '']) => ({ name, version }))
+  return {
+    name: 'python',
+    inputs: [
+      lock,
+      // its interpreter compiles the bytecode, its fonts are listed
+      keyOf(base, architecture()),
+      ...(await Promise.all([...OUR_MODULES, 'matplotlibrc', 'build_font_list.py'].map((file) => sourceText(OURS, file)))),
+      await sourceText(import.meta.dir, 'python.ts'),
+      await sourceText(import.meta.dir, '../image.ts'),
+    ],
+    steps: [
+      {
+        name: 'install',
+        title: `installing ${pins.length} libraries`,
+        needs: ['base/finish'],
+        run: async (at) => install(at, await uv(), join(LOCKS, `${profile}.txt`)),
+      },
+      { name: 'compile', title: 'compiling bytecode', needs: ['base/finish'], run: compile },
+      { name: 'plots', title: 'listing fonts for matplotlib', needs: ['base/finish'], run: preparePlots },
+    ],
+    describe: async () => ({
+      version: `${debian.python}-${new Bun.CryptoHasher('sha256').update(lock).digest('hex').slice(0, 12)}`,
+      mountPoint: PYTHON_LIBRARIES,
+      languages: ['python'],
+      commands: { python3: '/usr/bin/python3' },
+      environment: {
+        MPLBACKEND: 'Agg',
+        MPLCONFIGDIR: '/tmp/matplotlib',
+        MATPLOTLIBRC: `${PLOT_DATA}/matplotlibrc`,
+        PYTHONDONTWRITEBYTECODE: '1',
+        // one CPU's worth of threads: more of them only fight over a jail's share of the CPU, and count against its pids
+        OPENBLAS_NUM_THREADS: '1',
+        OMP_NUM_THREADS: '1',
+        MKL_NUM_THREADS: '1',
+        NUMEXPR_MAX_THREADS: '1',
+      },
+      libraries: pins,
+    }),
+  }
+}
+
+/** uv asks the Python that it installs for, so it runs where that one is; it is given the network's configuration, which the base has not */
+const install = async (at: Workshop, uv: string, lock: string): Promise<void> => {
+  await discard(at.tree)
+  await mkdir(at.tree, { recursive: true })
+  await mkdir(join(at.cache, 'uv'), { recursive: true })
+  await inBase(
+    at,
+    [
+      '/tmp/uv',
+      'pip',
+      'install',
+      '--no-config',
+      '--require-hashes',
+      '--no-deps',
+      '--only-binary',
+      ':all:',
+      '--python',
+      '/usr/bin/python3',
+      '--target',
+      PYTHON_LIBRARIES,
+      '--link-mode',
+      'copy',
+      '--requirement',
+      '/tmp/lock.txt',
+    ],
+    [
+      { from: uv, to: '/tmp/uv' },
+      { from: lock, to: '/tmp/lock.txt' },
+      { from: join(at.cache, 'uv'), to: '/tmp/cache', writable: true },
+      { from: Bun.env.SSL_CERT_FILE || '/etc/ssl/certs/ca-certificates.crt', to: '/tmp/certificates' },
+      { from: '/etc/resolv.conf', to: '/etc/resolv.conf' },
+      { from: '/etc/hosts', to: '/etc/hosts' },
+      { from: '/etc/nsswitch.conf', to: '/etc/nsswitch.conf' },
+    ],
+    { UV_CACHE_DIR: '/tmp/cache', SSL_CERT_FILE: '/tmp/certificates', UV_PYTHON_DOWNLOADS: 'never' },
+  )
+  // A .pth file may hold code that every start of Python runs: setuptools' does. And what a library brings for other systems' shells is not for here
+  for (const name of await readdir(at.tree)) if (name.endsWith('.pth')) await rm(join(at.tree, name))
+  for (const name of OUR_MODULES) await copyFile(join(OURS, name), join(at.tree, name))
+}
+
+/** Unchecked: the files are read-only, so Python need not compare times (which the image changes) at each import */
+const compile = (at: Workshop): Promise<void> => {
+  let compiled = 0
+  return inBase(
+    at,
+    ['python3', '-m', 'compileall', '-f', '-j0', '-x', OTHER_PYTHONS, '--invalidation-mode=unchecked-hash', PYTHON_LIBRARIES],
+    [],
+    {},
+    (line) => {
+      if (line.startsWith('Compiling')) at.note(`${++compiled} files`)
+    },
+  )
+}
+
+const preparePlots = async (at: Workshop): Promise<void> => {
+  await discard(join(at.tree, 'codeapi-matplotlib'))
+  await mkdir(join(at.tree, 'codeapi-matplotlib'), { recursive: true })
+  await inBase(at, ['python3', '/tmp/ours/build_font_list.py', PLOT_DATA, '/tmp/ours/matplotlibrc'], [{ from: OURS, to: '/tmp/ours' }], {
+    PYTHONDONTWRITEBYTECODE: '1',
+  })
+}
+
+const inBase = async (
+  at: Workshop,
+  argv: readonly string[],
+  binds: readonly Bind[],
+  env: Record<string, string>,
+  onLine: (line: string) => void = at.note,
+): Promise<void> => {
+  const root = await at.treeOf('base')
+  await runInRoot(
+    { root, argv, env: { LC_ALL: 'C.UTF-8', ...env }, binds: [{ from: at.tree, to: PYTHON_LIBRARIES, writable: true }, ...binds] },
+    { log: at.log, signal: at.signal, onLine },
+  )
+}
