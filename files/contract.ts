@@ -33,7 +33,7 @@ export type Resolution = Static<typeof Resolution>
 /** Request headers of the internal routes. The first two authenticate a service; the third a worker, for one job */
 export const headers = {
   internalToken: 'x-codeapi-internal-token',
-  /** Session key of the caller; files decides whether it owns the session */
+  /** Session key of the caller, percent-encoded UTF-8; files decides whether it owns the session */
   owner: 'x-codeapi-owner',
   /** `Authorization: Bearer <work order>` */
   order: 'authorization',
@@ -42,13 +42,25 @@ export const headers = {
   readOnly: 'x-read-only',
 } as const
 
+/** A header holds Latin-1 only (RFC 9110 §5.5), a name anything. A lone surrogate, which UTF-8 cannot hold, becomes U+FFFD */
+export const encodeHeader = (text: string) => encodeURIComponent(text.toWellFormed())
+
+/** Where the bytes lie in the store: `<session>/<file><ext>`, also the `name` that LibreChat sees in listings (spec/files.md §1.9) */
+export const objectKey = (file: Pick<FileRecord, 'session' | 'id' | 'name'>) => {
+  const base = file.name.slice(file.name.lastIndexOf('/') + 1)
+  // only what every store and filesystem takes as it is
+  return `${file.session}/${file.id}${/[^.](\.[A-Za-z0-9_-]{1,32})$/.exec(base)?.[1] ?? ''}`
+}
+
 export const keys = {
-  /** Hash: `owner`, `createdAt` */
+  /** Hash: `owner`, `createdAt`, `uploads` (how many were begun: the order of a listing) */
   session: (session: string) => `files:session:{${session}}`,
   /** Hash: file id → FileRecord as JSON */
   records: (session: string) => `files:session:{${session}}:files`,
-  /** Hash: `files`, `bytes` that a work order has stored so far */
+  /** Hash: file id → its uploads under a work order that are under way or stored */
   spent: (job: string) => `files:order:{${job}}`,
   /** Sorted set of sessions by when they expire, `ms` since 1970 */
   expiry: 'files:expiry',
+  /** Present while a search of the whole store for lost bytes is not due */
+  searched: 'files:searched',
 }

@@ -1,0 +1,102 @@
+import { Readable } from 'node:stream'
+import {
+  AbortMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadBucketCommand,
+  ListMultipartUploadsCommand,
+  paginateListObjectsV2,
+  S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3'
+import { Upload } from '@aws-sdk/lib-storage'
+import type { FilesConfig } from './config.ts'
+import { type S3Settings, s3Settings } from './s3-settings.ts'
+import type { Store } from './store.ts'
+import { whole } from './whole.ts'
+
+/** An upload holds at most this much of a file in memory, twice: a part on its way, and one being filled. Up to 80 GB in S3's 10000 parts */
+const PART_BYTES = 8 * 1024 * 1024
+/** How long S3 may take to connect, to begin an answer, to take a part, and between two chunks of an answer, in `ms` */
+const CONNECT_MS = 3_000
+const ANSWER_MS = 10_000
+const PART_MS = 60_000
+const SILENCE_MS = 30_000
+const ATTEMPTS = 3
+/** Downloads under way at once, each of which holds a connection */
+const MAX_CONNECTIONS = 512
+
+/** Objects in a bucket of anything that speaks S3 */
+export const s3Store = (config: FilesConfig): Store => {
+  const settings = s3Settings(config)
+  const { bucket: Bucket } = settings
+  const client = connect(settings)
+  const options = { requestTimeout: ANSWER_MS }
+
+  return {
+    async put(Key, body, { contentType }) {
+      const Body = Readable.from(body, { objectMode: false })
+      const params = { Bucket, Key, Body, ContentType: contentType }
+      try {
+        await new Upload({ client, params, partSize: PART_BYTES, queueSize: 2 }).done()
+      } finally {
+        // when S3 failed, whoever sends the body must not wait for it to be read
+        Body.destroy()
+      }
+    },
+
+    async get(Key, { range, signal }) {
+      const Range = range && `bytes=${range.start}-${range.end}`
+      const command = new GetObjectCommand({ Bucket, Key, ...(Range && { Range }) })
+      const found = await client.send(command, { ...options, abortSignal: signal }).catch(unlessMissing)
+      if (!found?.Body || found.ContentLength === undefined) return null
+      return { size: found.ContentLength, body: whole(found.Body.transformToWebStream(), found.ContentLength, SILENCE_MS) }
+    },
+
+    async remove(Key) {
+      await client.send(new DeleteObjectCommand({ Bucket, Key }), options)
+    },
+
+    async *list(Prefix) {
+      for await (const { Contents } of paginateListObjectsV2({ client }, { Bucket, Prefix })) {
+        for (const { Key, LastModified } of Contents ?? []) if (Key && LastModified) yield { key: Key, lastModified: LastModified }
+      }
+    },
+
+    async removeUnfinished(date) {
+      // those that are aborted are not listed again, so the first page suffices each time
+      for (;;) {
+        const { Uploads = [], IsTruncated } = await client.send(new ListMultipartUploadsCommand({ Bucket }), options)
+        const left = Uploads.filter(({ Initiated }) => Initiated && Initiated < date)
+        for (const { Key, UploadId } of left) await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }), options)
+        if (!IsTruncated || left.length === 0) return
+      }
+    },
+
+    async check(signal) {
+      await client.send(new HeadBucketCommand({ Bucket }), { ...options, abortSignal: signal })
+    },
+  }
+}
+
+const connect = ({ bucket: _, ...settings }: S3Settings) =>
+  new S3Client({
+    ...settings,
+    maxAttempts: ATTEMPTS,
+    requestHandler: {
+      connectionTimeout: CONNECT_MS,
+      requestTimeout: PART_MS,
+      throwOnRequestTimeout: true,
+      httpAgent: { maxSockets: MAX_CONNECTIONS },
+      httpsAgent: { maxSockets: MAX_CONNECTIONS },
+    },
+    // many servers that speak S3 know no checksum but the signature's own
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+  })
+
+/** Also a range beyond an object that has been replaced by a shorter one */
+const unlessMissing = (error: unknown): null => {
+  if (error instanceof S3ServiceException && ['NoSuchKey', 'NotFound', 'InvalidRange'].includes(error.name)) return null
+  throw error
+}
