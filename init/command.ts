@@ -15,6 +15,8 @@ export type Command = {
    * For commands that mount; needs root.
    */
   contained?: boolean
+  /** For one that would leave a mess if it were killed: it goes on when this process dies, or a person types Ctrl-C */
+  mayOutlive?: boolean
 }
 
 /** What a command needs of our environment to find its programs, its proxy and its certificates, and no more */
@@ -32,14 +34,11 @@ const PASSED_ON = [
 ]
 const LAST_LINES = 12
 
-/** Runs a command to its end. It dies with this process, even by SIGKILL. Throws a {@link SetupError} with its last lines if it fails */
+/** Runs a command to its end. It dies with this process, even if that dies by SIGKILL. Throws a {@link SetupError} with its last lines if it fails */
 export const run = async (command: Command): Promise<void> => {
   await mkdir(dirname(command.log), { recursive: true })
   await appendFile(command.log, `\n$ ${command.argv.join(' ')}\n`)
-  const container = command.contained
-    ? ['unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc']
-    : []
-  const child = Bun.spawn(['setpriv', '--pdeathsig', 'KILL', ...container, ...command.argv], {
+  const child = Bun.spawn([...wrapping(command), ...command.argv], {
     stdin: 'ignore',
     stdout: 'pipe',
     stderr: 'pipe',
@@ -47,6 +46,7 @@ export const run = async (command: Command): Promise<void> => {
     env: { ...inherited(), ...command.env },
     signal: command.signal,
     killSignal: 'SIGKILL',
+    detached: command.mayOutlive ?? false,
   })
   const last: string[] = []
   const keep = async (line: string) => {
@@ -64,6 +64,11 @@ export const run = async (command: Command): Promise<void> => {
     `${command.argv[0]} ${reason}; its last lines (all in ${command.log}):\n${last.map((line) => `  ${line}`).join('\n')}`,
   )
 }
+
+const wrapping = ({ contained, mayOutlive }: Command): string[] => [
+  ...(mayOutlive ? [] : ['setpriv', '--pdeathsig', 'KILL']),
+  ...(contained ? ['unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc'] : []),
+]
 
 const inherited = (): Record<string, string> => {
   const env: Record<string, string> = { LC_ALL: 'C.UTF-8' }

@@ -1,5 +1,6 @@
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { errnoOf } from '../errors.ts'
 
 /** Makes what was written to a file, or the names in a directory, survive a power cut */
 export const sync = async (path: string): Promise<void> => {
@@ -31,7 +32,7 @@ export const discard = async (path: string): Promise<void> => {
   try {
     await rename(path, grave)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    if (errnoOf(error) === 'ENOENT') return
     throw error
   }
   await rm(grave, { recursive: true, force: true })

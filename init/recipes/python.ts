@@ -7,10 +7,9 @@ import { keyOf } from '../plan.ts'
 import type { Recipe, Workshop } from '../recipe.ts'
 import { type Bind, runInRoot } from '../root.ts'
 import { architecture } from '../tools.ts'
+import { PYTHON_LIBRARIES } from './content.ts'
 import { sourceText } from './source.ts'
 
-/** Where Debian's Python looks for libraries that are not Debian's, without a variable or a .pth file */
-export const PYTHON_LIBRARIES = `/usr/local/lib/python${debian.python}/dist-packages`
 const PLOT_DATA = `${PYTHON_LIBRARIES}/codeapi-matplotlib`
 const OURS = join(import.meta.dir, '../python')
 const OUR_MODULES = ['sitecustomize.py', 'codeapi_matplotlib.py']
