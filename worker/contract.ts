@@ -49,6 +49,8 @@ export const OutputFile = t.Object({
 })
 export type OutputFile = Static<typeof OutputFile>
 
+export { RunStatus } from '../jail/outcome.ts'
+
 export const RunResult = t.Object({
   status: RunStatus,
   /** 128+n for signal n */
@@ -88,8 +90,8 @@ export const keys = {
   group: 'workers',
   /** Stream of events for one api instance */
   replies: (instance: string) => `run:replies:${instance}`,
-  /** Present while the worker lives */
-  heartbeat: (worker: string) => `run:worker:${worker}`,
+  /** Sorted set of ready workers by their last sign of life, `ms` since 1970 by Redis' clock */
+  workers: 'run:workers',
   /** Present once a worker has taken the job: a second delivery is refused */
   taken: (job: string) => `run:taken:${job}`,
   /** Present once the caller has hung up */
@@ -97,3 +99,6 @@ export const keys = {
   /** Channel of cancelled job ids */
   cancels: 'run:cancels',
 }
+
+/** A worker that gave no sign for so long is dead, in `ms` */
+export const WORKER_DEAD_MS = 5_000

@@ -1,33 +1,20 @@
-import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { type CgroupParent, openCgroups } from '../cgroup.ts'
-import { type Instance, leaseInstance, MAX_JAILS } from '../identity.ts'
+import { openCgroups } from '../cgroup.ts'
+import { type Instance, MAX_JAILS } from '../instance.ts'
 import type { Jail } from '../jail.ts'
-import { unmount } from '../syscalls.ts'
 import { type Binaries, JailError, openCell } from './cell.ts'
 
-export type NsjailOptions = {
-  readonly binaries: Binaries
-  /** For everything that lives as long as a jail. Its parents must be open to all (mode 0755): nsjail mounts as the job's user */
-  readonly runDirectory: string
-}
+export type NsjailOptions = { readonly binaries: Binaries; readonly instance: Instance }
 
-/** Prepares this process to open jails: takes an instance of the machine, removes what dead ones left */
-export const openNsjail = async ({ binaries, runDirectory }: NsjailOptions): Promise<Jail> => {
-  await using undo = new AsyncDisposableStack()
-  const instance = undo.use(await leaseInstance(runDirectory, sweep))
-  undo.defer(() => rmSync(instance.directory, { recursive: true, force: true }))
+/** Prepares this process to open jails under its instance's name */
+export const openNsjail = ({ binaries, instance }: NsjailOptions): Jail => {
   const cgroups = openCgroups(instance.name)
-  const parent: CgroupParent | null = 'missing' in cgroups ? null : cgroups
-  if (parent) undo.defer(() => parent.remove())
-
+  const parent = 'missing' in cgroups ? null : cgroups
   const free = Array.from({ length: MAX_JAILS }, (_, index) => index)
-  const owned = undo.move()
   let serial = 0
   return {
     name: 'nsjail',
-    weaknesses:
-      'missing' in cgroups ? [`memory, processes and CPU are limited only for each process, not for the job: ${cgroups.missing}`] : [],
+    weaknesses: 'missing' in cgroups ? [`memory, processes and CPU are limited for each process, not for the job: ${cgroups.missing}`] : [],
     open: async (root, limits) => {
       const slot = free.shift()
       if (slot === undefined) throw new JailError(`Cannot open a jail: ${MAX_JAILS} are open already`)
@@ -42,14 +29,6 @@ export const openNsjail = async ({ binaries, runDirectory }: NsjailOptions): Pro
         onClose: () => free.push(slot),
       })
     },
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    [Symbol.asyncDispose]: async () => parent?.remove(),
   }
-}
-
-/** Removes what a dead worker left under its name; its jails died with it */
-const sweep = async (left: Instance): Promise<void> => {
-  const cgroups = openCgroups(left.name)
-  if (!('missing' in cgroups)) await cgroups.remove()
-  for (const entry of readdirSync(left.directory)) unmount(join(left.directory, entry))
-  rmSync(left.directory, { recursive: true, force: true })
 }

@@ -1,6 +1,7 @@
-import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { tryLock } from './syscalls.ts'
+import { openCgroups } from './cgroup.ts'
+import { tryLock, unmount } from './syscalls.ts'
 
 const FIRST_UID = 200_000
 const MAX_INSTANCES = 64
@@ -26,19 +27,20 @@ const lock = (path: string): number | null => {
 
 const instanceOf = (runDirectory: string, index: number, descriptor: number): Instance => {
   const name = nameOf(index)
+  const directory = join(runDirectory, name)
   return {
     name,
-    directory: join(runDirectory, name),
+    directory,
     uid: (slot) => FIRST_UID + index * MAX_JAILS + slot,
-    [Symbol.dispose]: () => closeSync(descriptor),
+    [Symbol.dispose]: () => {
+      rmSync(directory, { recursive: true, force: true })
+      closeSync(descriptor)
+    },
   }
 }
 
-/**
- * Takes the first instance that no living process of this machine has. The lock goes with its process, so a directory whose lock is
- * free is left from a dead one: `sweep` is called for it, with the lock held.
- */
-export const leaseInstance = async (runDirectory: string, sweep: (left: Instance) => Promise<void>): Promise<Instance> => {
+/** Takes the first instance that no living process of this machine has, and removes what dead ones left */
+export const leaseInstance = async (runDirectory: string): Promise<Instance> => {
   mkdirSync(runDirectory, { recursive: true, mode: 0o755 })
   let leased: Instance | null = null
   for (let index = 0; index < MAX_INSTANCES; index++) {
@@ -48,10 +50,18 @@ export const leaseInstance = async (runDirectory: string, sweep: (left: Instance
     if (descriptor === null) continue
     const free = instanceOf(runDirectory, index, descriptor)
     if (isLeft) await sweep(free)
-    if (leased) free[Symbol.dispose]()
+    if (leased) closeSync(descriptor)
     else leased = free
   }
   if (!leased) throw new Error(`Cannot start: ${MAX_INSTANCES} workers already run on this machine, found by the locks in ${runDirectory}`)
   mkdirSync(leased.directory, { mode: 0o755 })
   return leased
+}
+
+/** The lock of a directory goes with its process: where it is free, the process is dead, and its jails died with it */
+const sweep = async ({ name, directory }: Instance): Promise<void> => {
+  const cgroups = openCgroups(name)
+  if (!('missing' in cgroups)) await cgroups.remove()
+  for (const entry of readdirSync(directory)) unmount(join(directory, entry))
+  rmSync(directory, { recursive: true, force: true })
 }

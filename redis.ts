@@ -1,0 +1,16 @@
+import { Redis } from 'ioredis'
+import { log } from './log.ts'
+
+/** A connection for requests: it comes back by itself for ever, while a request that finds Redis gone fails within seconds */
+export const connectRedis = (url: string) => {
+  const redis = new Redis(url, {
+    maxRetriesPerRequest: 1,
+    connectTimeout: 3_000,
+    commandTimeout: 3_000,
+    retryStrategy: (attempt) => Math.min(50 * 2 ** attempt, 2_000),
+    // a replica answers so after a failover: the name now leads to another node
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+  })
+  redis.on('error', (error: Error) => log.warn({ error: error.message }, 'Redis is not reachable'))
+  return redis
+}

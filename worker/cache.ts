@@ -1,0 +1,123 @@
+import { Database } from 'bun:sqlite'
+import { closeSync, createReadStream, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { AppError, errnoOf } from '../errors.ts'
+import type { Package } from '../init/contract.ts'
+import { tryLock } from '../jail/syscalls.ts'
+import { log } from '../log.ts'
+
+export type CacheOptions = {
+  /** Directory of the volume that `init` fills */
+  readonly volume: string
+  /** Directory of the local copies and their database; shared by the worker processes of one machine */
+  readonly directory: string
+  /** Copies beyond this many bytes are evicted, least recently used first */
+  readonly budgetBytes: number
+}
+
+const LOCK_POLL_MS = 50
+const DATABASE_WAIT_MS = 5_000
+
+type Row = { digest: string; size: number }
+
+/** Local, verified copies of packages. A copy is checked against its digest once, while it is made, and survives restarts */
+export type PackageCache = Disposable & {
+  /** The local path of a package's artifact. `inUse`: digests that must not make room for it */
+  ensure(wanted: Package, inUse: ReadonlySet<string>): Promise<string>
+}
+
+export const openPackageCache = ({ volume, directory, budgetBytes }: CacheOptions): PackageCache => {
+  mkdirSync(directory, { recursive: true })
+  const database = new Database(join(directory, 'packages.sqlite'), { create: true, strict: true })
+  database.exec(`PRAGMA busy_timeout = ${DATABASE_WAIT_MS}; PRAGMA journal_mode = WAL`)
+  database.exec(`CREATE TABLE IF NOT EXISTS packages (
+    digest TEXT PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL, size INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('copying', 'ready')), last_used_at INTEGER NOT NULL)`)
+  const begin = database.query(`INSERT OR REPLACE INTO packages VALUES ($digest, $name, $version, $size, 'copying', $now)`)
+  const finish = database.query(`UPDATE packages SET state = 'ready' WHERE digest = $digest`)
+  const touch = database.query(`UPDATE packages SET last_used_at = $now WHERE digest = $digest AND state = 'ready' RETURNING digest`)
+  const forget = database.query(`DELETE FROM packages WHERE digest = $digest`)
+  const leastRecentlyUsed = database.query<Row, []>(`SELECT digest, size FROM packages ORDER BY last_used_at`)
+
+  const pathOf = (digest: string) => join(directory, `${digest.replace('sha256:', '')}.erofs`)
+
+  /** Whether a whole, verified copy lies here */
+  const isReady = ({ digest, size }: Package): boolean =>
+    touch.get({ digest, now: Date.now() }) !== null && statSync(pathOf(digest), { throwIfNoEntry: false })?.size === size
+
+  const makeRoom = (bytes: number, inUse: ReadonlySet<string>): void => {
+    const rows = leastRecentlyUsed.all()
+    let total = rows.reduce((sum, row) => sum + row.size, bytes)
+    for (const { digest, size } of rows) {
+      if (total <= budgetBytes) return
+      if (inUse.has(digest)) continue
+      // a worker that has it mounted keeps its bytes until it unmounts
+      rmSync(pathOf(digest), { force: true })
+      forget.run({ digest })
+      total -= size
+      log.info({ digest }, 'evicted a package from the local cache')
+    }
+  }
+
+  return {
+    ensure: async (wanted, inUse) => {
+      if (isReady(wanted)) return pathOf(wanted.digest)
+      using _lock = await waitForLock(`${pathOf(wanted.digest)}.lock`)
+      if (isReady(wanted)) return pathOf(wanted.digest)
+      makeRoom(wanted.size, new Set([...inUse, wanted.digest]))
+      const { digest, name, version, size } = wanted
+      begin.run({ digest, name, version, size, now: Date.now() })
+      try {
+        await copyVerified(wanted, join(volume, wanted.artifact), pathOf(digest))
+      } catch (error) {
+        forget.run({ digest })
+        throw error
+      }
+      finish.run({ digest })
+      return pathOf(digest)
+    },
+    [Symbol.dispose]: () => database.close(),
+  }
+}
+
+/** Between processes and within one; the kernel frees it if its holder dies */
+const waitForLock = async (path: string): Promise<Disposable> => {
+  const descriptor = openSync(path, 'w')
+  while (!tryLock(descriptor)) await Bun.sleep(LOCK_POLL_MS)
+  return { [Symbol.dispose]: () => closeSync(descriptor) }
+}
+
+/** Copies and hashes in one pass; the final name appears only with the right bytes */
+const copyVerified = async ({ name, digest, size }: Package, from: string, to: string): Promise<void> => {
+  const part = `${to}.part`
+  rmSync(part, { force: true })
+  try {
+    const hash = new Bun.CryptoHasher('sha256')
+    if (!existsSync(from)) throw new AppError(503, 'package_missing', `Cannot use package ${name}: ${from} is not there; run init again`)
+    const target = openSync(part, 'w')
+    try {
+      for await (const chunk of createReadStream(from, { highWaterMark: 1024 * 1024 })) {
+        hash.update(chunk)
+        writeSync(target, chunk)
+      }
+      fsyncSync(target)
+    } finally {
+      closeSync(target)
+    }
+    const found = `sha256:${hash.digest('hex')}`
+    if (found !== digest) {
+      throw new AppError(
+        503,
+        'package_tampered',
+        `Cannot use package ${name}: ${from} has digest ${found}, the catalog says ${digest}; remove it and run init again`,
+      )
+    }
+    renameSync(part, to)
+  } catch (error) {
+    rmSync(part, { force: true })
+    if (errnoOf(error) === 'ENOSPC') {
+      throw new AppError(503, 'package_no_space', `Cannot copy package ${name} (${size} bytes): no space left for ${to}`, { cause: error })
+    }
+    throw error
+  }
+}
