@@ -15,7 +15,9 @@ const MAX_BODY_BYTES = 2 ** 40
 export const createApi = (deps: ApiDeps) =>
   // without a limit on idle time: a client waits in silence while its program runs
   new Elysia({ serve: { idleTimeout: 0, maxRequestBodySize: MAX_BODY_BYTES } })
-    .onError(({ code, error, set, status }) => {
+    .onError(({ code, error: thrown, set, status }) => {
+      // what a parser throws comes wrapped
+      const error = code === 'PARSE' && thrown.cause instanceof AppError ? thrown.cause : thrown
       if (error instanceof AppError) {
         if (error.status >= 500) log.error({ code: error.code, cause: messageOf(error.cause ?? '') }, error.message)
         const wait = error.details.retry_after_seconds
@@ -23,8 +25,8 @@ export const createApi = (deps: ApiDeps) =>
         return status(error.status, { error: error.code, message: error.message, ...error.details })
       }
       // its own message would hold the caller's whole body
-      if (code === 'VALIDATION' && error.type === 'body') {
-        return status(400, { error: error.customError ?? 'bad_request', message: 'Cannot run: send a JSON object with lang and code' })
+      if (code === 'VALIDATION' && thrown.type === 'body') {
+        return status(400, { error: thrown.customError ?? 'bad_request', message: 'Cannot run: send a JSON object with lang and code' })
       }
       if (code === 'NOT_FOUND') return status(404, { error: 'Not found', message: 'Cannot find that route' })
       log.error({ code, error: code === 'VALIDATION' ? 'a response has another shape' : messageOf(error) }, 'a request failed')

@@ -1,11 +1,11 @@
-import { readFileSync, rmdirSync, statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Value } from '@sinclair/typebox/value'
 import { AppError, errnoOf, messageOf } from '../errors.ts'
-import { CATALOG_FILE, Catalog, PROGRESS_FILE, Progress } from '../init/contract.ts'
+import { CATALOG_FILE, Catalog, type Package, PROGRESS_FILE, Progress } from '../init/contract.ts'
+import { composeRoot, type RootPart } from '../jail/root.ts'
 import { log } from '../log.ts'
 import { type CacheOptions, openPackageCache } from './cache.ts'
-import { hideImage, makeMountPoint, showImage } from './image.ts'
 
 const WATCH_MS = 1_000
 /** After a set could not be used it is tried again: the disk may have space by then */
@@ -92,35 +92,16 @@ const watch = async (refresh: () => Promise<void>, signal: AbortSignal): Promise
 
 type Composed = { readonly profile: string; acquire(): Runtime; retire(): void }
 
-/** Mounts the base and, in it, every other package */
-const compose = async (
-  catalog: Catalog,
-  locate: (wanted: Catalog['packages'][number]) => Promise<string>,
-  root: string,
-): Promise<Composed> => {
-  const images: string[] = []
-  for (const wanted of catalog.packages) images.push(await locate(wanted))
-  makeMountPoint(root)
-  const shown: string[] = []
-  const hide = () => {
-    for (const at of shown.toReversed()) hideImage(at)
-    rmdirSync(root)
-  }
-  try {
-    for (const [index, { mountPoint }] of catalog.packages.entries()) {
-      const at = join(root, mountPoint)
-      await showImage(images[index] as string, at)
-      shown.push(at)
-    }
-  } catch (error) {
-    hide()
-    throw error
-  }
+/** Copies what is not here yet, mounts it all */
+const compose = async (catalog: Catalog, locate: (wanted: Package) => Promise<string>, root: string): Promise<Composed> => {
+  const parts: RootPart[] = []
+  for (const wanted of catalog.packages) parts.push({ image: await locate(wanted), mountPoint: wanted.mountPoint })
+  const mounted = await composeRoot(parts, root)
   let holders = 0
   let retired = false
   const release = () => {
     holders--
-    if (retired && holders === 0) hide()
+    if (retired && holders === 0) mounted[Symbol.dispose]()
   }
   return {
     profile: catalog.profile,
@@ -136,7 +117,7 @@ const compose = async (
     },
     retire: () => {
       retired = true
-      if (holders === 0) hide()
+      if (holders === 0) mounted[Symbol.dispose]()
     },
   }
 }

@@ -15,23 +15,24 @@ export const walk = (root: string, inputs: ReadonlySet<string>): Entry[] => {
   const holdsInput = (directory: string) => [...inputs].some((path) => path.startsWith(`${directory}/`))
 
   const visit = (directory: string): void => {
-    const children = readdirSync(Buffer.from(directory ? `${root}/${directory}` : root), { withFileTypes: true, encoding: 'buffer' })
+    const children = readdirSync(`${root}/${directory}`, { withFileTypes: true })
     if (directory && children.length === 0) entries.push({ kind: 'empty-directory', path: directory })
-    for (const child of children.sort((a, b) => Buffer.compare(a.name, b.name))) {
+    for (const child of children.sort((a, b) => (a.name < b.name ? -1 : 1))) {
       if (++seen > MAX_ENTRIES) return
-      const name = child.name.toString()
-      const path = directory ? `${directory}/${name}` : name
+      const path = directory ? `${directory}/${child.name}` : child.name
       const notKept = (why: string) => entries.push({ kind: 'not-kept', path: printable(path), why })
-      if (!Buffer.from(name).equals(child.name)) notKept('its name is not UTF-8')
+      const stat = lstatSync(`${root}/${path}`, { throwIfNoEntry: false })
+      // decoding changed the name, so that it leads nowhere
+      if (!stat) notKept('its name is not UTF-8')
       else if (child.isDirectory()) {
-        if (name.startsWith('.') && !holdsInput(path)) notKept('a hidden directory')
+        if (child.name.startsWith('.') && !holdsInput(path)) notKept('a hidden directory')
         else if (path.split('/').length >= MAX_PATH_DEPTH) notKept(`directories nested more than ${MAX_PATH_DEPTH} deep`)
         else visit(path)
       } else if (!child.isFile()) notKept(kindOf(child))
       else {
         const problem = pathProblem(path)
         if (problem) notKept(`its name ${problem}`)
-        else entries.push({ kind: 'file', path, size: lstatSync(`${root}/${path}`).size })
+        else entries.push({ kind: 'file', path, size: stat.size })
       }
     }
   }
@@ -39,7 +40,7 @@ export const walk = (root: string, inputs: ReadonlySet<string>): Entry[] => {
   return entries
 }
 
-const kindOf = (entry: Dirent<Buffer>): string => {
+const kindOf = (entry: Dirent): string => {
   if (entry.isSymbolicLink()) return 'a symbolic link'
   if (entry.isFIFO()) return 'a named pipe'
   if (entry.isSocket()) return 'a socket'

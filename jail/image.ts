@@ -1,9 +1,13 @@
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
-import { AppError } from '../errors.ts'
-import { MountFlag, mount, SyscallError, unmount } from '../jail/syscalls.ts'
+import { existsSync, renameSync, rmSync } from 'node:fs'
+import { MountFlag, mount, SyscallError, unmount } from './syscalls.ts'
 
-// no device flag: the base brings /dev/null and its like
-const FLAGS = MountFlag.readOnly | MountFlag.noSuid
+// no more flags: the base brings /dev/null and its like, and nsjail could not remount with fewer flags than were set here
+const FLAGS = MountFlag.readOnly
+
+/** An image that this machine cannot show */
+export class ImageError extends Error {
+  override readonly name = 'ImageError'
+}
 
 /** How an erofs image can be shown as a directory, the cheapest first */
 export type ImageAccess = 'file' | 'loop' | 'unpacked'
@@ -16,7 +20,7 @@ export const showImage = async (image: string, at: string, ways: readonly ImageA
     if (failure === null) return
     reasons.push(`${way}: ${failure}`)
   }
-  throw new AppError(503, 'package_unusable', `Cannot mount ${image}: ${reasons.join('; ')}`)
+  throw new ImageError(`Cannot mount ${image}: ${reasons.join('; ')}`)
 }
 
 export const hideImage = (at: string): void => unmount(at)
@@ -25,7 +29,7 @@ export const hideImage = (at: string): void => unmount(at)
 const attempts: Readonly<Record<ImageAccess, (image: string, at: string) => Promise<string | null>>> = {
   // since Linux 6.12
   file: async (image, at) => mountFailure(() => mount(image, at, 'erofs', FLAGS)),
-  loop: (image, at) => failureOf(['mount', '-t', 'erofs', '-o', 'loop,ro,nosuid', image, at]),
+  loop: (image, at) => failureOf(['mount', '-t', 'erofs', '-o', 'loop,ro', image, at]),
   unpacked: async (image, at) => {
     const tree = `${image}.tree`
     if (!existsSync(tree)) {
@@ -58,9 +62,4 @@ const failureOf = async (command: readonly string[]): Promise<string | null> => 
   const child = Bun.spawn([...command], { stdout: 'ignore', stderr: 'pipe' })
   const message = await new Response(child.stderr).text()
   return (await child.exited) === 0 ? null : message.trim() || `${name} failed`
-}
-
-/** An empty directory to show a base at */
-export const makeMountPoint = (path: string): void => {
-  mkdirSync(path, { recursive: true, mode: 0o755 })
 }

@@ -1,0 +1,115 @@
+import { resolve } from 'node:path'
+import { Type as t } from '@sinclair/typebox'
+import { startApi } from '../api/main.ts'
+import { type Environment, read, shared } from '../config.ts'
+import { messageOf, SetupError } from '../errors.ts'
+import { startFiles } from '../files/main.ts'
+import { Profile } from '../init/contract.ts'
+import { prepareHost } from '../init/host.ts'
+import { compileStatic } from '../init/tools.ts'
+import { startToolcall } from '../toolcall/main.ts'
+import { startWorker } from '../worker/main.ts'
+import { dyingWithUs, withOwnMounts } from './children.ts'
+import { buildPackages } from './packages.ts'
+import { startRedis } from './redis.ts'
+import { openSecrets } from './secrets.ts'
+
+const DevConfig = t.Object({
+  CODEAPI_DATA_DIR: shared.CODEAPI_DATA_DIR,
+  CODEAPI_PACKAGES_DIRECTORY: t.Optional(
+    t.String({ description: 'Volume with the runtime packages, instead of CODEAPI_DATA_DIR/packages' }),
+  ),
+  CODEAPI_PACKAGES_PROFILE: t.Union(Profile.anyOf, { default: 'complete', description: 'Which runtime packages to build' }),
+  CODEAPI_RUN_DIRECTORY: t.String({ default: '/run/codeapi', description: 'Directory for what lives as long as a process' }),
+})
+
+const SERVE = 'serve'
+const READY_POLL_MS = 100
+const say = (line: string) => void process.stdout.write(`${line}\n`)
+
+/** Everything on one machine: prepares the host, then starts all services in a process whose mounts go with it */
+const main = async (): Promise<number> => {
+  checkHost()
+  const { CODEAPI_DATA_DIR: dataDir } = read(DevConfig, Bun.env)
+  const { nsjail } = await prepareHost(dataDir, say)
+  const tools = resolve(dataDir, 'tools')
+  const [launch, stub] = await Promise.all(
+    ['launch', 'stub'].map((name) => compileStatic(resolve(import.meta.dir, `../jail/nsjail/${name}.c`), tools)),
+  )
+  const child = Bun.spawn(dyingWithUs('TERM', withOwnMounts([process.execPath, import.meta.path, SERVE])), {
+    env: { ...Bun.env, NSJAIL_PATH: nsjail, SANDBOX_LAUNCH_PATH: launch, SANDBOX_STUB_PATH: stub },
+    stdin: 'ignore',
+    stdout: 'inherit',
+    stderr: 'inherit',
+  })
+  // Ctrl-C reaches the child by itself; a signal for us alone is passed on
+  process.on('SIGINT', () => {})
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill('SIGTERM'))
+  return child.exited
+}
+
+const checkHost = (): void => {
+  if (process.platform !== 'linux') throw new SetupError('Cannot run here: jails need Linux')
+  if (process.getuid?.() !== 0) {
+    throw new SetupError('Cannot open jails as this user: root makes their cgroups, mounts and users. Run `sudo npx --yes bun run dev`')
+  }
+}
+
+const serve = async (): Promise<void> => {
+  const config = read(DevConfig, Bun.env)
+  const stopped = new AbortController()
+  const { promise: stopping, resolve: stop } = Promise.withResolvers<void>()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop())
+
+  await using services = new AsyncDisposableStack()
+  const secrets = await openSecrets(config.CODEAPI_DATA_DIR)
+  const redis = services.use(await startRedis(resolve(config.CODEAPI_DATA_DIR, 'redis'), config.CODEAPI_RUN_DIRECTORY))
+  const own: Environment = {
+    LOCAL_MODE: 'true',
+    REDIS_URL: redis.url,
+    CODEAPI_INTERNAL_SERVICE_TOKEN: secrets.internalToken,
+    CODEAPI_WORK_ORDER_PRIVATE_KEY: secrets.orderPrivateKey,
+    CODEAPI_WORK_ORDER_PUBLIC_KEY: secrets.orderPublicKey,
+  }
+  const base = { ...own, ...Bun.env }
+  const files = services.use(await startFiles(base))
+  const env = { ...base, FILE_SERVER_URL: files.url }
+  services.use(await startToolcall(env))
+  const worker = services.use(await startWorker(env))
+  const api = services.use(await startApi(env))
+
+  const volume = config.CODEAPI_PACKAGES_DIRECTORY ?? resolve(config.CODEAPI_DATA_DIR, 'packages')
+  const building = buildPackages(volume, config.CODEAPI_PACKAGES_PROFILE, env, stopped.signal).catch((error) => say(messageOf(error)))
+  services.defer(() => building)
+  services.defer(() => stopped.abort())
+  void announce(worker.problem, api.url, stopped.signal)
+  const end = await Promise.race([stopping, redis.exited])
+  say(typeof end === 'number' ? `redis-server ended with code ${end}; stopping` : 'stopping')
+}
+
+/** Waits for a program to run, then says how to run one */
+const announce = async (problem: () => Promise<string | null>, url: string, signal: AbortSignal): Promise<void> => {
+  while ((await problem()) !== null) {
+    if (signal.aborted) return
+    await Bun.sleep(READY_POLL_MS)
+  }
+  say(`
+codeapi is ready on ${url} (local mode: whoever reaches this address may run programs)
+LibreChat: LIBRECHAT_CODE_BASEURL=${url}/v1
+Try it:
+
+  curl -s ${url}/v1/exec -H 'content-type: application/json' -d '{"lang":"py","code":"print(6 * 7)"}'
+`)
+}
+
+try {
+  if (Bun.argv[2] === SERVE) {
+    await serve()
+    // connections of clients that went away may linger
+    process.exit(0)
+  } else process.exitCode = await main()
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error
+  process.stderr.write(`${messageOf(error)}\n`)
+  process.exitCode = 1
+}

@@ -1,0 +1,15 @@
+import { type Environment, read } from '../config.ts'
+import { log } from '../log.ts'
+import { runService } from '../service.ts'
+import { createToolcall } from './app.ts'
+import { ToolcallConfig } from './config.ts'
+
+export const startToolcall = async (env: Environment) => {
+  const config = read(ToolcallConfig, env)
+  const app = createToolcall().listen({ port: config.TOOL_CALL_SERVER_PORT, hostname: config.CODEAPI_HOST })
+  const url = app.server?.url.origin ?? ''
+  log.info({ url }, 'toolcall is listening')
+  return { url, [Symbol.asyncDispose]: async () => void (await app.stop()) }
+}
+
+if (import.meta.main) await runService(startToolcall)
