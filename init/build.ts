@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import type { Catalog, Package, Profile } from './contract.ts'
 import { discard } from './disk.ts'
+import { explain } from './explain.ts'
 import { makeImage, unpackImage } from './image.ts'
 import { holdLock } from './lock.ts'
 import { type Found, IMAGE_STEP, keyOf, type PlannedStep, planSteps, sameCatalog } from './plan.ts'
@@ -28,7 +29,7 @@ export const findCurrent = async ({ volume, profile, recipes }: Pick<Build, 'vol
 /** Builds what is missing of a profile and switches the catalog to it. Killed at any point, the next run goes on where this one was */
 export const build = async (order: Build): Promise<Catalog> => {
   const { volume, profile, recipes, say, signal } = order
-  using _ = await holdLock(volume.lock, () => say('packages: waiting for another init that builds on this volume'))
+  using _ = await holdLock(volume.lock, () => say('packages: waiting for another init that builds on this volume'), signal)
   const current = await findCurrent(order)
   if (current) return current
 
@@ -52,7 +53,6 @@ export const build = async (order: Build): Promise<Catalog> => {
   const workshopOf = (name: string, note: (text: string) => void, stop: AbortSignal): Workshop => ({
     scratch: scratch(name),
     tree: join(scratch(name), 'tree'),
-    cache: volume.cache,
     log: join(volume.logs, `${name}.log`),
     signal: stop,
     note,
@@ -109,10 +109,11 @@ export const build = async (order: Build): Promise<Catalog> => {
     await report.finish()
     await volume.prune([previous, catalog])
     await volume.dropScratch(new Set())
-    await discard(volume.cache)
     return catalog
-  } catch (error) {
-    await report.finish(messageOf(error))
+  } catch (cause) {
+    const error = explain(cause, volume.root)
+    // on a full disk even this may fail, and must not hide why
+    await report.finish(messageOf(error)).catch((failure) => say(`packages: cannot write the progress: ${messageOf(failure)}`))
     throw error
   }
 }

@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path'
 import { messageOf, SetupError } from '../errors.ts'
 import { build, findCurrent } from './build.ts'
 import { readInitConfig } from './config.ts'
+import { installHostPackages, missingHostPackages } from './host.ts'
 import { recipesOf } from './recipes/all.ts'
 import { fetchTool, type Say } from './tools.ts'
 import { openVolume } from './volume.ts'
@@ -18,6 +19,8 @@ const main = async (signal: AbortSignal): Promise<void> => {
   const recipes = await recipesOf(profile, mirrors, () => fetchTool('uv', join(dataDir, 'tools'), say, signal))
 
   if (await findCurrent({ volume, profile, recipes })) return say(`packages: the ${profile} profile is complete in ${volume.root}`)
+  if (process.getuid?.() !== 0) throw new SetupError('Cannot build packages without root: a base system needs owners, devices and mounts')
+  await installHostPackages(await missingHostPackages('build'), join(dataDir, 'logs'), say)
   say(`packages: building the ${profile} profile in ${volume.root}`)
   const { packages } = await build({ volume, profile, recipes, say, signal })
   const megabytes = packages.reduce((sum, { size }) => sum + size, 0) / 1_000_000

@@ -6,8 +6,6 @@ export type Workshop = {
   scratch: string
   /** Becomes the image */
   tree: string
-  /** Shared between packages and removed when all are done */
-  cache: string
   /** The finished tree of another package of this build, for one that needs it */
   treeOf: (name: string) => Promise<string>
   signal: AbortSignal

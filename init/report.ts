@@ -1,3 +1,4 @@
+import { messageOf } from '../errors.ts'
 import type { Profile, Progress } from './contract.ts'
 import type { PlannedStep } from './plan.ts'
 import type { Say } from './tools.ts'
@@ -25,13 +26,14 @@ export const startReport = async (volume: Volume, profile: Profile, total: numbe
       ...(error ? { error } : {}),
     }
     // one after the other, so that an older state never replaces a newer one
-    writing = writing.then(() => volume.writeProgress(progress))
-    return writing
+    const written = writing.then(() => volume.writeProgress(progress))
+    writing = written.catch(() => {}) // told to whoever awaits this one; the next is tried all the same
+    return written
   }
 
   const heartbeat = setInterval(() => {
     for (const [step, { since, note }] of running) say(`        ${nameOf(step)} … ${secondsSince(since)}${note ? `, ${note}` : ''}`)
-    void write('building')
+    write('building').catch((error) => say(`packages: cannot write the progress: ${messageOf(error)}`))
   }, HEARTBEAT_MS)
 
   await write('building')

@@ -39,7 +39,7 @@ export const fetchTool = async (name: ToolName, directory: string, say: Say, sig
   const home = homeOf(name, directory)
   const program = join(home, PROGRAMS[name])
   if (await exists(program)) return program
-  using _ = await holdLock(join(directory, `${name}.lock`), () => say(`${name}: waiting for another process that fetches it`))
+  using _ = await holdLock(join(directory, `${name}.lock`), () => say(`${name}: waiting for another process that fetches it`), signal)
   if (await exists(program)) return program
 
   const pin = pins[name][architecture()]

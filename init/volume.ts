@@ -20,7 +20,6 @@ export const openVolume = (root: string) => {
     root,
     lock: join(root, 'init.lock'),
     logs: join(work, 'logs'),
-    cache: join(work, 'cache'),
     scratchOf,
 
     readCatalog: (): Promise<Catalog | null> => readJson(join(root, CATALOG_FILE), Catalog),
@@ -61,7 +60,7 @@ export const openVolume = (root: string) => {
 
     /** Removes the scratch of builds that nobody will continue */
     async dropScratch(except: ReadonlySet<string>): Promise<void> {
-      const kept = new Set(['built', 'logs', 'cache', ...[...except].map((path) => basename(path))])
+      const kept = new Set(['built', 'logs', ...[...except].map((path) => basename(path))])
       for (const name of await readdir(work).catch(() => [])) if (!kept.has(name)) await discard(join(work, name))
     },
 

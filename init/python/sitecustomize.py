@@ -1,5 +1,5 @@
 # Python runs this before every program. Whatever stands here costs every run: keep it to what must come before the program.
-import codeapi_matplotlib
+import matplotlib_codeapi
 
-codeapi_matplotlib.install()
-del codeapi_matplotlib
+matplotlib_codeapi.install()
+del matplotlib_codeapi

@@ -25,9 +25,12 @@ export const REMOVED = [
   ...within('/usr/bin', 'fusermount* mount mountpoint nsenter runuser setpriv umount unshare'),
 
   // how a system is booted and logged in to, and how one terminal writes to another
-  ...within('/etc', 'cron.daily default fstab init.d issue* kernel logrotate.d machine-id motd pam* rc*.d security selinux'),
+  ...within(
+    '/etc',
+    'cron.daily default fstab init.d issue* kernel logrotate.d machine-id motd pam* rc*.d rmt security selinux alternatives/rmt*',
+  ),
   ...within('/etc', 'shadow* gshadow* passwd- group- subgid* subuid* systemd sysctl.d update-motd.d'),
-  ...within('/usr/bin', 'lslogins mesg wall write*'),
+  ...within('/usr/bin', 'lslogins mesg pidof wall write*'),
   ...within('/usr/lib', 'init systemd udev'),
 
   // manuals, translations, and the sources of the locale that was compiled
@@ -80,6 +83,13 @@ export const LINKS: Readonly<Record<string, string>> = {
   '/usr/local/bin/bunx': '/opt/bun/bin/bun',
   '/usr/local/bin/python': '/usr/bin/python3',
   '/usr/local/bin/pip3': 'pip',
+  // the commands of libraries that a shell script would call
+  ...Object.fromEntries(
+    ['cairosvg', 'fonttools', 'markitdown', 'pdf2txt.py', 'pdfplumber', 'pyftsubset', 'qr', 'tabulate', 'uv', 'weasyprint'].map((name) => [
+      `/usr/local/bin/${name}`,
+      `${PYTHON_LIBRARIES}/bin/${name}`,
+    ]),
+  ),
   // `import 'lodash'` looks for node_modules from /mnt/data upwards, and does not look at NODE_PATH
   '/node_modules': '/opt/js/node_modules',
   '/etc/localtime': '/usr/share/zoneinfo/Etc/UTC',

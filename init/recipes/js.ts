@@ -25,7 +25,7 @@ export const js = async (profile: Profile): Promise<Recipe> => {
       {
         name: 'install',
         title: `installing ${libraries.length} libraries and what they need`,
-        async run({ scratch, tree, cache, signal, note, log }) {
+        async run({ scratch, tree, signal, note, log }) {
           const project = join(scratch, 'project')
           await discard(project)
           await mkdir(project, { recursive: true })
@@ -43,7 +43,7 @@ export const js = async (profile: Profile): Promise<Recipe> => {
               '--no-progress',
             ],
             cwd: project,
-            env: { BUN_INSTALL_CACHE_DIR: join(cache, 'bun'), HOME: scratch },
+            env: { BUN_INSTALL_CACHE_DIR: join(scratch, 'cache'), HOME: scratch },
             log,
             signal,
             onLine: note,

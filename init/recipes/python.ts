@@ -1,5 +1,5 @@
 import { copyFile, mkdir, readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Profile } from '../contract.ts'
 import { discard } from '../disk.ts'
 import debian from '../lock/debian.json'
@@ -12,9 +12,10 @@ import { sourceText } from './source.ts'
 
 const PLOT_DATA = `${PYTHON_LIBRARIES}/codeapi-matplotlib`
 const OURS = join(import.meta.dir, '../python')
-const OUR_MODULES = ['sitecustomize.py', 'codeapi_matplotlib.py']
+const OUR_MODULES = ['sitecustomize.py', 'matplotlib_codeapi.py']
 /** Files in the syntax of another Python, which nothing imports here: a regular expression */
 const OTHER_PYTHONS = '/olefile/olefile2[.]py$'
+const UV_CACHE = 'uv-cache'
 const LOCKS = join(import.meta.dir, '../lock/python')
 
 /** Python's libraries, ready to import: compiled, with the list of fonts, and with our hook for plots */
@@ -62,42 +63,46 @@ export const python = async (profile: Profile, base: Recipe, uv: () => Promise<s
   }
 }
 
-/** uv asks the Python that it installs for, so it runs where that one is; it is given the network's configuration, which the base has not */
+/**
+ * uv asks the Python that it installs for, so it runs where that one is; it is given the network's configuration, which the base has not.
+ * Its cache lies beside the tree, so that it can link instead of copying two gigabytes.
+ */
 const install = async (at: Workshop, uv: string, lock: string): Promise<void> => {
   await discard(at.tree)
   await mkdir(at.tree, { recursive: true })
-  await mkdir(join(at.cache, 'uv'), { recursive: true })
-  await inBase(
-    at,
-    [
-      '/tmp/uv',
-      'pip',
-      'install',
-      '--no-config',
-      '--require-hashes',
-      '--no-deps',
-      '--only-binary',
-      ':all:',
-      '--python',
-      '/usr/bin/python3',
-      '--target',
-      PYTHON_LIBRARIES,
-      '--link-mode',
-      'copy',
-      '--requirement',
-      '/tmp/lock.txt',
-    ],
-    [
-      { from: uv, to: '/tmp/uv' },
-      { from: lock, to: '/tmp/lock.txt' },
-      { from: join(at.cache, 'uv'), to: '/tmp/cache', writable: true },
-      { from: Bun.env.SSL_CERT_FILE || '/etc/ssl/certs/ca-certificates.crt', to: '/tmp/certificates' },
-      { from: '/etc/resolv.conf', to: '/etc/resolv.conf' },
-      { from: '/etc/hosts', to: '/etc/hosts' },
-      { from: '/etc/nsswitch.conf', to: '/etc/nsswitch.conf' },
-    ],
-    { UV_CACHE_DIR: '/tmp/cache', SSL_CERT_FILE: '/tmp/certificates', UV_PYTHON_DOWNLOADS: 'never' },
+  const place = '/tmp/scratch'
+  await runInRoot(
+    {
+      root: await at.treeOf('base'),
+      binds: [
+        { from: at.scratch, to: place, writable: true },
+        { from: uv, to: '/tmp/uv' },
+        { from: lock, to: '/tmp/lock.txt' },
+        { from: Bun.env.SSL_CERT_FILE || '/etc/ssl/certs/ca-certificates.crt', to: '/tmp/certificates' },
+        { from: '/etc/resolv.conf', to: '/etc/resolv.conf' },
+        { from: '/etc/hosts', to: '/etc/hosts' },
+        { from: '/etc/nsswitch.conf', to: '/etc/nsswitch.conf' },
+      ],
+      argv: [
+        ...[
+          '/tmp/uv',
+          'pip',
+          'install',
+          '--no-config',
+          '--require-hashes',
+          '--no-deps',
+          '--only-binary',
+          ':all:',
+          '--requirement',
+          '/tmp/lock.txt',
+        ],
+        ...['--python', '/usr/bin/python3', '--target', join(place, basename(at.tree)), '--link-mode', 'hardlink'],
+      ],
+      env: { UV_CACHE_DIR: join(place, UV_CACHE), SSL_CERT_FILE: '/tmp/certificates', UV_PYTHON_DOWNLOADS: 'never' },
+    },
+    { log: at.log, signal: at.signal, onLine: at.note },
   )
+  await discard(join(at.scratch, UV_CACHE))
   // A .pth file may hold code that every start of Python runs: setuptools' does. And what a library brings for other systems' shells is not for here
   for (const name of await readdir(at.tree)) if (name.endsWith('.pth')) await rm(join(at.tree, name))
   for (const name of OUR_MODULES) await copyFile(join(OURS, name), join(at.tree, name))
@@ -110,7 +115,6 @@ const compile = (at: Workshop): Promise<void> => {
     at,
     ['python3', '-m', 'compileall', '-f', '-j0', '-x', OTHER_PYTHONS, '--invalidation-mode=unchecked-hash', PYTHON_LIBRARIES],
     [],
-    {},
     (line) => {
       if (line.startsWith('Compiling')) at.note(`${++compiled} files`)
     },
@@ -120,21 +124,23 @@ const compile = (at: Workshop): Promise<void> => {
 const preparePlots = async (at: Workshop): Promise<void> => {
   await discard(join(at.tree, 'codeapi-matplotlib'))
   await mkdir(join(at.tree, 'codeapi-matplotlib'), { recursive: true })
-  await inBase(at, ['python3', '/tmp/ours/build_font_list.py', PLOT_DATA, '/tmp/ours/matplotlibrc'], [{ from: OURS, to: '/tmp/ours' }], {
-    PYTHONDONTWRITEBYTECODE: '1',
-  })
+  await copyFile(join(OURS, 'matplotlibrc'), join(at.tree, 'codeapi-matplotlib/matplotlibrc'))
+  await inBase(at, ['python3', '/tmp/ours/build_font_list.py', PLOT_DATA], [{ from: OURS, to: '/tmp/ours' }])
 }
 
+/** Runs a command where these libraries are the base's */
 const inBase = async (
   at: Workshop,
   argv: readonly string[],
-  binds: readonly Bind[],
-  env: Record<string, string>,
+  binds: readonly Bind[] = [],
   onLine: (line: string) => void = at.note,
-): Promise<void> => {
-  const root = await at.treeOf('base')
-  await runInRoot(
-    { root, argv, env: { LC_ALL: 'C.UTF-8', ...env }, binds: [{ from: at.tree, to: PYTHON_LIBRARIES, writable: true }, ...binds] },
+): Promise<void> =>
+  runInRoot(
+    {
+      root: await at.treeOf('base'),
+      binds: [{ from: at.tree, to: PYTHON_LIBRARIES, writable: true }, ...binds],
+      argv,
+      env: { LC_ALL: 'C.UTF-8', PYTHONDONTWRITEBYTECODE: '1' },
+    },
     { log: at.log, signal: at.signal, onLine },
   )
-}

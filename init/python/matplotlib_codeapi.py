@@ -1,15 +1,23 @@
-"""What a program with plots expects, without a screen: `plt.show()` writes `plot_1.png`, `plot_2.png`, ... into the current directory.
+"""What a program with plots expects, without a screen: `plt.show()` writes `plot_1.png`, `plot_2.png`, ... into the current directory,
+text in Chinese, Japanese or Korean has its characters, and no time goes into looking for fonts.
 
-Nothing here runs before the program imports matplotlib, and matplotlib's own files stay as they are.
+Nothing here runs before the program imports matplotlib, and matplotlib's own files stay as they are. The name begins with matplotlib's,
+since that is how matplotlib tells its own frames from the program's when it says where a warning comes from.
 """
 
 import sys
 
 DATA = "/usr/local/lib/python3.13/dist-packages/codeapi-matplotlib"
+# After the fonts that the program asks for; those that are not there are left out
+FALLBACK_FAMILIES = ("DejaVu Sans", "Noto Sans CJK JP")
+
+
+def install():
+    sys.meta_path.insert(0, _AfterImport(_HOOKS))
 
 
 class _AfterImport:
-    """Finds nothing itself: lets the usual finders find a module, and has a function called once it is loaded."""
+    """Finds nothing itself: lets the other finders find a module, and has a function called once it is loaded."""
 
     def __init__(self, hooks):
         self._hooks = hooks
@@ -41,13 +49,31 @@ def _call_after(loader, hook):
     loader.exec_module = exec_module
 
 
-def install():
-    sys.meta_path.insert(0, _AfterImport({"matplotlib": _use_built_font_list, "matplotlib.backends.backend_agg": _save_on_show}))
-
-
 def _use_built_font_list(matplotlib):
     """The list of fonts was made when the package was built; MPLCONFIGDIR is empty in every run and would have it made again."""
     matplotlib.get_cachedir = lambda: DATA
+
+
+def _fall_back(font_manager):
+    """`font.family` is what programs and seaborn set, and a generic family there is one font only: its missing characters are boxes."""
+    find = font_manager.FontManager._find_fonts_by_props
+
+    def find_with_fallbacks(self, prop, fontext="ttf", *args, **kwargs):
+        found = find(self, prop, fontext, *args, **kwargs)
+        if fontext != "ttf":
+            return found
+        wanted = font_manager.FontProperties._from_any(prop).copy()
+        for family in FALLBACK_FAMILIES:
+            wanted.set_family(family)
+            try:
+                path = self.findfont(wanted, fallback_to_default=False)
+            except ValueError:
+                continue
+            if path not in found:
+                found.append(path)
+        return found
+
+    font_manager.FontManager._find_fonts_by_props = find_with_fallbacks
 
 
 def _save_on_show(backend_agg):
@@ -103,3 +129,10 @@ def _save_on_show(backend_agg):
 
     canvas_class.print_figure = print_figure_and_remember
     canvas_class.manager_class = FigureManager
+
+
+_HOOKS = {
+    "matplotlib": _use_built_font_list,
+    "matplotlib.font_manager": _fall_back,
+    "matplotlib.backends.backend_agg": _save_on_show,
+}
