@@ -9,7 +9,7 @@ import { type Catalog, createCatalog } from './catalog.ts'
 import { download } from './download.ts'
 import { readiness } from './ready.ts'
 import { records } from './records.ts'
-import type { Store } from './store.ts'
+import { guarded, type Store } from './store.ts'
 import { upload } from './upload.ts'
 
 export type FilesDeps = {
@@ -25,8 +25,15 @@ export type FilesDeps = {
 /** What the routes are made of */
 export type FilesParts = { authenticate: Authentication; catalog: Catalog; budget: Budget; store: Store }
 
-/** Bun cuts a connection on which no byte moves for this long, in `s` (255 at most): a reader or sender that has gone without a word */
-const IDLE_S = 240
+const serve = {
+  // a connection on which no byte moves for so long, in s (255 at most), is one whose other side has gone without a word
+  idleTimeout: 240,
+  // files count themselves, by the caller's limit
+  maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+  // no pages for people, and no second service that quietly takes half of the connections
+  development: false,
+  reusePort: false,
+}
 
 /** The whole service as a value: `main.ts` listens, tests call `handle` */
 export const createFiles = ({ redis, store, internalToken, orderKey, ttlMs }: FilesDeps) => {
@@ -34,21 +41,22 @@ export const createFiles = ({ redis, store, internalToken, orderKey, ttlMs }: Fi
     authenticate: createAuthentication({ internalToken, orderKey }),
     catalog: createCatalog(redis, { ttlMs }),
     budget: createBudget(redis),
-    store,
+    store: guarded(store),
   }
-  return new Elysia({ serve: { idleTimeout: IDLE_S, maxRequestBodySize: Number.MAX_SAFE_INTEGER } })
-    .onError(({ code, error, request, status }) => {
+  return new Elysia({ serve })
+    .onError(({ code, error: thrown, request, status }) => {
+      // Elysia wraps what a parser throws
+      const error = code === 'PARSE' && thrown.cause instanceof AppError ? thrown.cause : thrown
       if (error instanceof AppError) {
-        if (error.status >= 500) log.error({ code: error.code, cause: messageOf(error.cause) }, error.message)
+        // the log of an operator is not for callers who leave
+        if (error.status >= 500 && !request.signal.aborted) log.error({ code: error.code, cause: messageOf(error.cause) }, error.message)
         return status(error.status, { error: error.code, message: error.message, ...error.details })
       }
       // not error.message: it holds the caller's whole body
-      if (code === 'VALIDATION' && error.type !== 'response')
-        return status(400, { error: 'invalid_request', message: error.customError ?? error.all[0]?.summary ?? 'Cannot read the request' })
+      if (code === 'VALIDATION' && thrown.type !== 'response')
+        return status(400, { error: 'invalid_request', message: thrown.customError ?? thrown.all[0]?.summary ?? 'Cannot read the request' })
       if (code === 'PARSE') return status(400, { error: 'invalid_request', message: 'Cannot read the body: send JSON' })
       if (code === 'NOT_FOUND') return status(404, { error: 'not_found', message: 'Cannot find that route' })
-      // nobody hears this, the log of an operator should not either
-      if (request.signal.aborted) return status(400, { error: 'aborted', message: 'Cannot finish: the caller has gone' })
       log.error({ error: messageOf(error), stack: error instanceof Error ? error.stack : undefined }, 'A request failed')
       return status(500, { error: 'internal', message: 'Cannot answer: the file service failed, see its log' })
     })

@@ -10,6 +10,9 @@ import { connectRedis } from './redis.ts'
 import type { Store } from './store.ts'
 import { sweeping } from './sweeper.ts'
 
+/** How long open transfers may take to finish after SIGTERM, in `ms`; Kubernetes kills after 30 s */
+const DRAIN_MS = 25_000
+
 /** Listens at once: until Redis and the store answer, `/ready` says 503 */
 export const startFiles = async (env: Environment) => {
   const config = read(FilesConfig, env)
@@ -30,7 +33,7 @@ export const startFiles = async (env: Environment) => {
     url,
     /** Lets the open transfers finish */
     async [Symbol.asyncDispose]() {
-      await app.stop()
+      await Promise.race([app.stop(), Bun.sleep(DRAIN_MS)])
       await sweeper[Symbol.asyncDispose]()
       redis.disconnect()
     },

@@ -57,11 +57,15 @@ const attempt = async (url: string, question: Question): Promise<Response> => {
 
 const Refusal = t.Object({ error: t.String(), message: t.String() })
 
+/** An answer to `HEAD` has no body that says it */
+const CODES: Record<number, string> = { 400: 'invalid_request', 401: 'unauthorized', 403: 'forbidden', 404: 'not_found' }
+
 const refusal = async (url: string, response: Response): Promise<AppError> => {
   const body: unknown = await response.json().catch(() => null)
   if (Value.Check(Refusal, body)) return new AppError(response.status, body.error, body.message)
-  const message = `Cannot use the file service: ${new URL(url).origin} answered ${response.status}, check FILE_SERVER_URL`
-  return new AppError(502, 'files_unavailable', message)
+  const message = `Cannot use the file service: ${new URL(url).origin} answered ${response.status}`
+  const code = CODES[response.status]
+  return code ? new AppError(response.status, code, message) : new AppError(502, 'files_unavailable', `${message}, check FILE_SERVER_URL`)
 }
 
 const unreachable = (url: string, cause: unknown) =>

@@ -1,3 +1,4 @@
+import { AppError } from '../errors.ts'
 import type { ByteRange } from './range.ts'
 
 /**
@@ -23,3 +24,15 @@ export type Store = {
 }
 
 export type StoredObject = { readonly key: string; readonly lastModified: Date }
+
+/** The same store for the routes: what it fails with becomes a 503, whose text says nothing of hosts and buckets */
+export const guarded = (store: Store): Store => {
+  const guard =
+    <Given extends unknown[], Result>(call: (...given: Given) => Promise<Result>) =>
+    (...given: Given) =>
+      call(...given).catch((cause) => {
+        if (cause instanceof AppError) throw cause
+        throw new AppError(503, 'files_unavailable', 'Cannot reach the bytes of files: their store does not answer, try again', { cause })
+      })
+  return { ...store, put: guard(store.put), get: guard(store.get), remove: guard(store.remove) }
+}
