@@ -1,9 +1,10 @@
 import { Elysia } from 'elysia'
 import type { Redis } from 'ioredis'
 import type { CryptoKey } from 'jose'
-import { AppError, messageOf } from '../errors.ts'
+import { AppError } from '../errors.ts'
 import { log } from '../log.ts'
 import { type Authentication, createAuthentication } from './auth.ts'
+import { blame } from './blame.ts'
 import { type Budget, createBudget } from './budget.ts'
 import { type Catalog, createCatalog } from './catalog.ts'
 import { download } from './download.ts'
@@ -49,7 +50,7 @@ export const createFiles = ({ redis, store, internalToken, orderKey, ttlMs }: Fi
       const error = code === 'PARSE' && thrown.cause instanceof AppError ? thrown.cause : thrown
       if (error instanceof AppError) {
         // the log of an operator is not for callers who leave
-        if (error.status >= 500 && !request.signal.aborted) log.error({ code: error.code, cause: messageOf(error.cause) }, error.message)
+        if (error.status >= 500 && !request.signal.aborted) log.error({ code: error.code, error: blame(error) }, 'A request failed')
         return status(error.status, { error: error.code, message: error.message, ...error.details })
       }
       // not error.message: it holds the caller's whole body
@@ -57,7 +58,7 @@ export const createFiles = ({ redis, store, internalToken, orderKey, ttlMs }: Fi
         return status(400, { error: 'invalid_request', message: thrown.customError ?? thrown.all[0]?.summary ?? 'Cannot read the request' })
       if (code === 'PARSE') return status(400, { error: 'invalid_request', message: 'Cannot read the body: send JSON' })
       if (code === 'NOT_FOUND') return status(404, { error: 'not_found', message: 'Cannot find that route' })
-      log.error({ error: messageOf(error), stack: error instanceof Error ? error.stack : undefined }, 'A request failed')
+      log.error({ error: blame(error), stack: error instanceof Error ? error.stack : undefined }, 'A request failed')
       return status(500, { error: 'internal', message: 'Cannot answer: the file service failed, see its log' })
     })
     .get('/health', () => ({ status: 'ok' }))

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
-import { messageOf } from '../errors.ts'
 import { log } from '../log.ts'
 import type { FilesParts } from './app.ts'
+import { blame } from './blame.ts'
 
 /** How long each part has to show that it works, in `ms` */
 const DEADLINE_MS = 4_000
@@ -21,7 +21,7 @@ const probe = async (name: string, work: Promise<unknown>, signal: AbortSignal):
     await Promise.race([work, aborted(signal)])
     return null
   } catch (error) {
-    log.warn({ part: name, error: messageOf(error), cause: messageOf((error as Error | null)?.cause) }, 'Not ready')
+    log.warn({ part: name, error: blame(error) }, 'Not ready')
     return signal.aborted ? `${name} does not answer within ${DEADLINE_MS} ms` : `${name} does not answer`
   }
 }

@@ -18,20 +18,17 @@ import { whole } from './whole.ts'
 /** An upload holds at most this much of a file in memory, twice: a part on its way, and one being filled. Up to 80 GB in S3's 10000 parts */
 const PART_BYTES = 8 * 1024 * 1024
 /** How long S3 may take to connect, to begin an answer, to take a part, and between two chunks of an answer, in `ms` */
-const CONNECT_MS = 3_000
-const ANSWER_MS = 10_000
-const PART_MS = 60_000
-const SILENCE_MS = 30_000
+const PATIENCE = { connectMs: 3_000, answerMs: 5_000, partMs: 60_000, silenceMs: 30_000 }
 const ATTEMPTS = 3
 /** Downloads under way at once, each of which holds a connection */
 const MAX_CONNECTIONS = 512
 
 /** Objects in a bucket of anything that speaks S3 */
-export const s3Store = (config: FilesConfig): Store => {
+export const s3Store = (config: FilesConfig, patience = PATIENCE): Store => {
   const settings = s3Settings(config)
   const { bucket: Bucket } = settings
-  const client = connect(settings)
-  const options = { requestTimeout: ANSWER_MS }
+  const client = connect(settings, patience)
+  const options = { requestTimeout: patience.answerMs }
 
   return {
     async put(Key, body, { contentType }) {
@@ -50,7 +47,10 @@ export const s3Store = (config: FilesConfig): Store => {
       const command = new GetObjectCommand({ Bucket, Key, ...(Range && { Range }) })
       const found = await client.send(command, { ...options, abortSignal: signal }).catch(unlessMissing)
       if (!found?.Body || found.ContentLength === undefined) return null
-      return { size: found.ContentLength, body: whole(found.Body.transformToWebStream(), found.ContentLength, SILENCE_MS) }
+      return {
+        size: found.ContentLength,
+        body: whole(found.Body.transformToWebStream(), found.ContentLength, { silenceMs: patience.silenceMs, signal }),
+      }
     },
 
     async remove(Key) {
@@ -79,13 +79,13 @@ export const s3Store = (config: FilesConfig): Store => {
   }
 }
 
-const connect = ({ bucket: _, ...settings }: S3Settings) =>
+const connect = ({ bucket: _, ...settings }: S3Settings, patience: typeof PATIENCE) =>
   new S3Client({
     ...settings,
     maxAttempts: ATTEMPTS,
     requestHandler: {
-      connectionTimeout: CONNECT_MS,
-      requestTimeout: PART_MS,
+      connectionTimeout: patience.connectMs,
+      requestTimeout: patience.partMs,
       throwOnRequestTimeout: true,
       httpAgent: { maxSockets: MAX_CONNECTIONS },
       httpsAgent: { maxSockets: MAX_CONNECTIONS },

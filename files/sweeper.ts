@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
-import { messageOf } from '../errors.ts'
 import { isId } from '../ids.ts'
 import { log } from '../log.ts'
+import { blame } from './blame.ts'
 import { lifeOf } from './catalog.ts'
 import { keys } from './contract.ts'
 import { answer, answers } from './redis.ts'
@@ -96,8 +96,7 @@ const sweep = async (deps: SweepDeps) => {
   if (expired + lost > 0) log.info({ expired, lost }, 'Expired files are removed')
 }
 
-const report = (error: unknown) =>
-  log.error({ error: messageOf(error), cause: messageOf((error as Error | null)?.cause) }, 'Cannot sweep the files')
+const report = (error: unknown) => log.error({ error: blame(error) }, 'Cannot sweep the files')
 
 const sessionOf = (key: string) => key.slice(0, key.indexOf('/'))
 

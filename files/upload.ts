@@ -1,9 +1,10 @@
 import { Elysia, t } from 'elysia'
-import { AppError, messageOf } from '../errors.ts'
+import { AppError } from '../errors.ts'
 import { log } from '../log.ts'
 import type { WorkOrder } from '../order.ts'
 import type { FilesParts } from './app.ts'
 import { writerOf } from './auth.ts'
+import { blame } from './blame.ts'
 import { FileRecord, headers, objectKey } from './contract.ts'
 import { measure, tooLarge } from './measure.ts'
 import { nameProblem } from './names.ts'
@@ -87,5 +88,4 @@ const declaredLength = (from: Headers): number | null => {
 }
 
 /** The first failure is the one that is answered; that its traces remain is for the log, and for the sweeper */
-const undo = (failure: string, work: Promise<void>) =>
-  work.catch((error) => log.error({ error: messageOf(error), cause: messageOf(error?.cause) }, failure))
+const undo = (failure: string, work: Promise<void>) => work.catch((error) => log.error({ error: blame(error) }, failure))

@@ -56,7 +56,7 @@ const diskBench = async (): Promise<Bench> => {
   }
 }
 
-const s3Bench = async (): Promise<Bench & { proxy: Awaited<ReturnType<typeof startProxy>> }> => {
+const s3Bench = async (): Promise<Bench & { proxy: Awaited<ReturnType<typeof startProxy>>; env: Record<string, string> }> => {
   const { s3Store } = await import('../files/s3.ts')
   const s3 = await startS3()
   const proxy = await startProxy(s3.port)
@@ -64,6 +64,7 @@ const s3Bench = async (): Promise<Bench & { proxy: Awaited<ReturnType<typeof sta
   return {
     store: s3Store(read(FilesConfig, env)),
     proxy,
+    env,
     unfinished: async () => (await s3.client.send(new ListMultipartUploadsCommand({ Bucket: s3.bucket }))).Uploads?.length ?? 0,
     fail: async () => proxy.set('down'),
     mend: async () => proxy.set('clear'),
@@ -546,6 +547,105 @@ describe.each([
       expect(await ready()).toBe(200)
       expect(await (await client.get(OWNER, session, id)).text()).toBe('x')
     }, 60_000)
+  })
+})
+
+describe.skipIf(noS3 !== null)('a store that fails in the middle', () => {
+  const all = new AsyncDisposableStack()
+  let bench: Awaited<ReturnType<typeof s3Bench>>
+  let redis: Awaited<ReturnType<typeof startRedis>>
+  let url: string
+  let client: ReturnType<typeof filesClient>
+  const session = newId()
+  const file = newId()
+
+  beforeAll(async () => {
+    bench = all.use(await s3Bench())
+    redis = all.use(await startRedis())
+    const files = createFiles({ redis: redis.redis, store: bench.store, internalToken: TOKEN, orderKey: signing.publicKey, ttlMs: DAY_MS })
+    files.listen({ port: 0, hostname: '127.0.0.1' })
+    all.defer(async () => void (await files.stop(true)))
+    url = files.server?.url.origin ?? ''
+    client = filesClient({ url, token: TOKEN })
+    await client.put(OWNER, session, file, { name: 'x', contentType: 'a/b', body: streamOf(30 * MIB) })
+  }, 120_000)
+  afterAll(() => all.disposeAsync())
+
+  test.each([10, 1_000, 5 * MIB, 30 * MIB - 10])(
+    'of a download after %p bytes breaks it: nobody takes it for a short file',
+    async (cutAfter) => {
+      bench.proxy.set({ cutAfter })
+      const download = client.get(OWNER, session, file).then((response) => response.bytes())
+      const ended = await download.then(
+        (bytes) => `whole with ${bytes.length}`,
+        () => 'broken',
+      )
+      bench.proxy.set('clear')
+      expect(ended).toBe('broken')
+      expect((await (await client.get(OWNER, session, file)).bytes()).length).toBe(30 * MIB)
+    },
+  )
+
+  test('of an upload leaves nothing', async () => {
+    const other = newId()
+    const body = streamOf(40 * MIB, async () => bench.proxy.set('down'))
+    expect(await refusal(client.put(OWNER, other, newId(), { name: 'x', contentType: 'a/b', body }))).toEqual([503, 'files_unavailable'])
+    bench.proxy.set('clear')
+    expect(await Array.fromAsync(bench.store.list(`${other}/`))).toEqual([])
+    expect(await client.list(OWNER, other)).toEqual([])
+    await bench.store.removeUnfinished(new Date(Date.now() + 60_000))
+    expect(await bench.unfinished()).toBe(0)
+  }, 30_000)
+
+  test('is not waited for by a reader who leaves', async () => {
+    await until(async () => bench.proxy.open() === 0)
+    const before = bench.proxy.passed()
+    const leave = new AbortController()
+    const response = await client.get(OWNER, session, file, { signal: leave.signal })
+    const reader = response.body?.getReader()
+    await reader?.read()
+    leave.abort()
+    await until(async () => bench.proxy.open() === 0)
+    expect(bench.proxy.passed() - before).toBeLessThan(30 * MIB)
+  })
+
+  test('that says nothing more is given up', async () => {
+    const { s3Store } = await import('../files/s3.ts')
+    const env = { ...bench.env, CODEAPI_INTERNAL_SERVICE_TOKEN: TOKEN, CODEAPI_WORK_ORDER_PUBLIC_KEY: 'unused' }
+    const store = s3Store(read(FilesConfig, env), { connectMs: 200, answerMs: 200, partMs: 200, silenceMs: 200 })
+    const signal = new AbortController().signal
+    const key = `${session}/${file}`
+    const begun = await store.get(key, { signal })
+    bench.proxy.set('silent')
+    expect(await new Response(begun?.body).bytes().catch(() => 'broken')).toBe('broken')
+    expect(await store.get(key, { signal }).catch(() => 'given up')).toBe('given up')
+    expect(await store.put(`${newId()}/${newId()}`, bytesOf('x'), { contentType: 'a/b' }).catch(() => 'given up')).toBe('given up')
+    expect(await store.remove(`${newId()}/x`).catch(() => 'given up')).toBe('given up')
+    bench.proxy.set('down')
+    bench.proxy.set('clear')
+    expect((await store.get(key, { signal }))?.size).toBe(30 * MIB)
+  }, 30_000)
+
+  test('when Redis does it between the bytes and their record, the bytes go too', async () => {
+    const store: Store = {
+      ...bench.store,
+      async put(...given) {
+        await bench.store.put(...given)
+        await redis.stop()
+      },
+    }
+    const connection = connectRedis(redis.url)
+    const files = createFiles({ redis: connection, store, internalToken: TOKEN, orderKey: signing.publicKey, ttlMs: DAY_MS })
+    const other = newId()
+    const request = new Request(`http://localhost/sessions/${other}/objects/${newId()}`, {
+      method: 'PUT',
+      headers: { [headers.internalToken]: TOKEN, [headers.owner]: 'x', [headers.fileName]: 'a.txt' },
+      body: 'x',
+    })
+    expect((await files.handle(request)).status).toBe(503)
+    connection.disconnect()
+    await redis.restart()
+    expect(await Array.fromAsync(bench.store.list(`${other}/`))).toEqual([])
   })
 })
 

@@ -8,14 +8,16 @@ export type Weather = 'clear' | { cutAfter: number } | 'silent' | 'down'
 export const startProxy = async (port: number) => {
   let weather: Weather = 'clear'
   const open = new Set<Socket>()
+  let passed = 0
   const server = createServer((near) => {
     if (weather === 'down') return void near.destroy()
     const far = connect(port, '127.0.0.1')
-    let passed = 0
+    let mine = 0
     const sky = new Transform({
       transform(bytes: Uint8Array, _encoding, done) {
+        mine += bytes.length
         passed += bytes.length
-        if (typeof weather === 'object' && passed > weather.cutAfter) near.destroy()
+        if (typeof weather === 'object' && mine > weather.cutAfter) near.destroy()
         // without `done` no more is read
         else if (weather !== 'silent') done(null, bytes)
       },
@@ -37,6 +39,8 @@ export const startProxy = async (port: number) => {
     port: (server.address() as AddressInfo).port,
     /** Connections that are open now */
     open: () => open.size,
+    /** Bytes of answers that came through so far */
+    passed: () => passed,
     /** From now on; `down` also breaks what is open */
     set(now: Weather) {
       weather = now
