@@ -5,11 +5,9 @@ import { type Environment, read, shared } from '../config.ts'
 import { messageOf, SetupError } from '../errors.ts'
 import { startFiles } from '../files/main.ts'
 import { Profile } from '../init/contract.ts'
-import { prepareHost } from '../init/host.ts'
-import { compileStatic } from '../init/tools.ts'
 import { startToolcall } from '../toolcall/main.ts'
 import { startWorker } from '../worker/main.ts'
-import { dyingWithUs, withOwnMounts } from './children.ts'
+import { prepare, runWithOwnMounts, say } from './host.ts'
 import { buildPackages } from './packages.ts'
 import { startRedis } from './redis.ts'
 import { openSecrets } from './secrets.ts'
@@ -25,34 +23,12 @@ const DevConfig = t.Object({
 
 const SERVE = 'serve'
 const READY_POLL_MS = 100
-const say = (line: string) => void process.stdout.write(`${line}\n`)
 
 /** Everything on one machine: prepares the host, then starts all services in a process whose mounts go with it */
 const main = async (): Promise<number> => {
-  checkHost()
   const { CODEAPI_DATA_DIR: dataDir } = read(DevConfig, Bun.env)
-  const { nsjail } = await prepareHost(dataDir, say)
-  const tools = resolve(dataDir, 'tools')
-  const [launch, stub] = await Promise.all(
-    ['launch', 'stub'].map((name) => compileStatic(resolve(import.meta.dir, `../jail/nsjail/${name}.c`), tools)),
-  )
-  const child = Bun.spawn(dyingWithUs('TERM', withOwnMounts([process.execPath, import.meta.path, SERVE])), {
-    env: { ...Bun.env, NSJAIL_PATH: nsjail, SANDBOX_LAUNCH_PATH: launch, SANDBOX_STUB_PATH: stub },
-    stdin: 'ignore',
-    stdout: 'inherit',
-    stderr: 'inherit',
-  })
-  // Ctrl-C reaches the child by itself; a signal for us alone is passed on
-  process.on('SIGINT', () => {})
-  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill('SIGTERM'))
-  return child.exited
-}
-
-const checkHost = (): void => {
-  if (process.platform !== 'linux') throw new SetupError('Cannot run here: jails need Linux')
-  if (process.getuid?.() !== 0) {
-    throw new SetupError('Cannot open jails as this user: root makes their cgroups, mounts and users. Run `sudo npx --yes bun run dev`')
-  }
+  const tools = await prepare(dataDir)
+  return runWithOwnMounts([process.execPath, import.meta.path, SERVE], { ...Bun.env, ...tools })
 }
 
 const serve = async (): Promise<void> => {

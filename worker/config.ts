@@ -14,6 +14,9 @@ export const WorkerConfig = t.Object({
   CODEAPI_PACKAGES_DIRECTORY: t.Optional(
     t.String({ description: 'Volume with the runtime packages, instead of CODEAPI_DATA_DIR/packages' }),
   ),
+  CODEAPI_PACKAGE_CACHE_DIRECTORY: t.Optional(
+    t.String({ description: 'Local copies of packages, shared by the workers of a machine; CODEAPI_DATA_DIR/worker if unset' }),
+  ),
   CODEAPI_PACKAGE_CACHE_BYTES: bytes(20 * GIB, 'Local copies of packages kept at most'),
   CODEAPI_RUN_DIRECTORY: t.String({
     default: '/run/codeapi',

@@ -28,7 +28,7 @@ export const startWorker = async (env: Environment) => {
   const packages = undo.use(
     await openPackages({
       volume: config.CODEAPI_PACKAGES_DIRECTORY ?? join(config.CODEAPI_DATA_DIR, 'packages'),
-      directory: join(config.CODEAPI_DATA_DIR, 'worker'),
+      directory: config.CODEAPI_PACKAGE_CACHE_DIRECTORY ?? join(config.CODEAPI_DATA_DIR, 'worker'),
       budgetBytes: config.CODEAPI_PACKAGE_CACHE_BYTES,
       runDirectory: instance.directory,
     }),
