@@ -20,6 +20,9 @@ export const REMOVED = [
   ...within('/var/cache', 'apt debconf ldconfig'),
   '/usr/libexec/dpkg',
 
+  // a dependency of a dependency: GnuPG
+  ...within('/usr/bin', 'addgnupghome applygnupgdefaults dirmngr* gpg* kbxutil migrate-pubring* pinentry* watchgnupg'),
+
   // what changes users, namespaces, mounts or roots: of no use without privilege, of some to an attacker who gained any
   ...within('/usr/bin', 'chage chfn chsh expiry gpasswd login newgrp newgidmap newuidmap passwd sg su'),
   ...within('/usr/bin', 'fusermount* mount mountpoint nsenter runuser setpriv umount unshare'),

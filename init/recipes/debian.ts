@@ -7,7 +7,20 @@ import type { Workshop } from '../recipe.ts'
 export type Mirrors = { debian: string; security: string }
 
 /** Nobody reads these in a jail, and dpkg need not even unpack them */
-const NOT_UNPACKED = ['/usr/share/doc/*', '/usr/share/info/*', '/usr/share/locale/*', '/usr/share/man/*', '/usr/share/lintian/*']
+const NOT_UNPACKED = [
+  '/usr/share/doc/*',
+  '/usr/share/info/*',
+  '/usr/share/javascript/*',
+  '/usr/share/locale/*',
+  '/usr/share/man/*',
+  '/usr/share/lintian/*',
+  // drivers behind libGL, which libraries only link to: there is no screen, and LLVM alone is 130 MB
+  '/usr/lib/*/dri/*',
+  '/usr/lib/*/libGLX_mesa*',
+  '/usr/lib/*/libLLVM*',
+  '/usr/lib/*/libgallium*',
+  '/usr/lib/*/libz3*',
+]
 const NOTE_EVERY_MS = 1_000
 
 /** Unpacks and configures Debian packages into `tree`; apt verifies them by Debian's own signatures */
