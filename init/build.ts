@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import type { Catalog, Package, Profile } from './contract.ts'
 import { discard } from './disk.ts'
-import { explain } from './explain.ts'
+import { explain, isDiskFull } from './explain.ts'
 import { makeImage, unpackImage } from './image.ts'
 import { holdLock } from './lock.ts'
 import { type Found, IMAGE_STEP, keyOf, type PlannedStep, planSteps, sameCatalog } from './plan.ts'
@@ -96,7 +96,17 @@ export const build = async (order: Build): Promise<Catalog> => {
   }
 
   try {
-    await inOrder(steps, availableParallelism(), perform, signal)
+    await inOrder(
+      steps,
+      availableParallelism(),
+      (step, stop) =>
+        perform(step, stop).catch(async (error) => {
+          // or the next run would find the disk as full as this one left it
+          if (isDiskFull(error)) await discard(scratch(step.package))
+          throw error
+        }),
+      signal,
+    )
     const packages = await Promise.all(recipes.map(({ name }) => volume.findBuilt(name, keys.get(name) ?? '')))
     const previous = await volume.readCatalog()
     const catalog: Catalog = {

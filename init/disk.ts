@@ -19,9 +19,10 @@ export const publish = async (temporary: string, final: string): Promise<void> =
   await sync(dirname(final))
 }
 
+/** For files that one process writes at a time */
 export const writeWhole = async (path: string, text: string): Promise<void> => {
   await mkdir(dirname(path), { recursive: true })
-  const temporary = `${path}.${process.pid}.tmp`
+  const temporary = `${path}.tmp`
   await Bun.write(temporary, text)
   await publish(temporary, path)
 }

@@ -1,8 +1,11 @@
 import { messageOf, SetupError } from '../errors.ts'
 
+const DISK_FULL = /ENOSPC|EDQUOT|no space left|disk quota/i
+export const isDiskFull = (error: unknown): boolean => DISK_FULL.test(messageOf(error))
+
 const FIXES: readonly [sign: RegExp, fix: (root: string) => string][] = [
   [
-    /ENOSPC|EDQUOT|no space left|disk quota/i,
+    DISK_FULL,
     (root) => `no space left in ${root}: free some, or let CODEAPI_PACKAGES_DIRECTORY name a larger disk (5 GB while building, 4 GB later)`,
   ],
   [
@@ -20,5 +23,7 @@ const FIXES: readonly [sign: RegExp, fix: (root: string) => string][] = [
 export const explain = (error: unknown, root: string): unknown => {
   const text = messageOf(error)
   const fix = FIXES.find(([sign]) => sign.test(text))?.[1]
-  return fix ? new SetupError(`Cannot build the packages: ${fix(root)}. What is done is kept.\n${text}`, { cause: error }) : error
+  return fix
+    ? new SetupError(`Cannot build the packages: ${fix(root)}. Packages that are done are kept.\n${text}`, { cause: error })
+    : error
 }
