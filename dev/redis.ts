@@ -33,10 +33,11 @@ export const startRedis = async (directory: string, runDirectory: string): Promi
     await server.exited
     rmSync(socket, { force: true })
   }
-  const isUp = await Promise.race([saysReady(server.stdout), Bun.sleep(START_DEADLINE_MS)])
+  const deadline = setTimeout(() => server.kill(), START_DEADLINE_MS)
+  const isUp = await saysReady(server.stdout).finally(() => clearTimeout(deadline))
   if (isUp !== true) {
     await stop()
-    throw new SetupError(`Cannot start redis-server: ${isUp ?? 'it does not get ready'}`)
+    throw new SetupError(`Cannot start redis-server: ${isUp.trim() || `it ended with code ${server.exitCode}`}`)
   }
   return { url: socket, exited: server.exited, [Symbol.asyncDispose]: stop }
 }

@@ -1,4 +1,4 @@
-import { existsSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, openSync, renameSync, rmSync } from 'node:fs'
 import { MountFlag, mount, SyscallError, unmount } from './syscalls.ts'
 
 // no more flags: the base brings /dev/null and its like, and nsjail could not remount with fewer flags than were set here
@@ -28,7 +28,15 @@ export const hideImage = (at: string): void => unmount(at)
 /** Each resolves with `null`, or with why it failed */
 const attempts: Readonly<Record<ImageAccess, (image: string, at: string) => Promise<string | null>>> = {
   // since Linux 6.12
-  file: async (image, at) => mountFailure(() => mount(image, at, 'erofs', FLAGS)),
+  file: async (image, at) => {
+    const descriptor = openSync(image, 'r')
+    try {
+      // programs see a mount's source in /proc/self/mountinfo: this one tells nothing of the host
+      return mountFailure(() => mount(`/proc/self/fd/${descriptor}`, at, 'erofs', FLAGS))
+    } finally {
+      closeSync(descriptor)
+    }
+  },
   loop: (image, at) => failureOf(['mount', '-t', 'erofs', '-o', 'loop,ro', image, at]),
   unpacked: async (image, at) => {
     const tree = `${image}.tree`

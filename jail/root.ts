@@ -5,15 +5,18 @@ import { hideImage, showImage } from './image.ts'
 /** An image and where it lies in the root: the first at `/`, the others at directories that are there by then */
 export type RootPart = { readonly image: string; readonly mountPoint: string }
 
+export type Root = Disposable & { readonly path: string }
+
 /** Composes images into a root for jails. Disposing of it takes it apart; a jail that still runs keeps its own view */
-export const composeRoot = async (parts: readonly RootPart[], root: string): Promise<Disposable> => {
+export const composeRoot = async (parts: readonly RootPart[], path: string): Promise<Root> => {
   using undo = new DisposableStack()
-  mkdirSync(root, { recursive: true, mode: 0o755 })
-  undo.defer(() => rmdirSync(root))
+  mkdirSync(path, { recursive: true, mode: 0o755 })
+  undo.defer(() => rmdirSync(path))
   for (const { image, mountPoint } of parts) {
-    const at = join(root, mountPoint)
+    const at = join(path, mountPoint)
     await showImage(image, at)
     undo.defer(() => hideImage(at))
   }
-  return undo.move()
+  const owned = undo.move()
+  return { path, [Symbol.dispose]: () => owned.dispose() }
 }

@@ -50,7 +50,8 @@ export const openCell = async (options: CellOptions): Promise<Cell> => {
   if (cgroup) undo.defer(() => cgroup.remove())
   const workspace = undo.use(openWorkspace(`${options.place}.data`, uid, limits.diskBytes))
   const child = undo.use(spawn(options, workspace))
-  const ready = await Promise.race([child.control.next(), Bun.sleep(OPEN_DEADLINE_MS)])
+  const deadline = setTimeout(child.kill, OPEN_DEADLINE_MS)
+  const ready = await child.control.next().finally(() => clearTimeout(deadline))
   if (ready?.type !== 'ready') throw new JailError(`Cannot open a jail: ${await child.explain()}`)
 
   const close = undo.move()
