@@ -38,22 +38,20 @@ export const queueClient = (redis: Redis, { instance, maxWaiting, graceMs }: Que
   // a command that blocks holds its connection
   const reader = redis.duplicate({ maxRetriesPerRequest: null, commandTimeout: undefined })
   const stopped = new AbortController()
+  let failing = false
   const onEvent = (event: RunEvent) => {
+    failing = false
     const entry = waiting.get(event.job)
     if (!entry) return
     if (event.type === 'started') entry.worker = event.worker
     else if (event.type === 'done') entry.resolve(event.result)
     else entry.reject(failureError(event.failure))
   }
-  let failing = false
   const onError = (error: unknown) => {
     if (!failing) log.warn({ error: messageOf(error) }, 'cannot read replies; trying again')
     failing = true
   }
-  const tasks = [
-    readReplies(reader, instance, (event) => ((failing = false), onEvent(event)), onError, stopped.signal),
-    keepReaping(redis, stopped.signal),
-  ]
+  const tasks = [readReplies(reader, instance, onEvent, onError, stopped.signal), keepReaping(redis, stopped.signal)]
   const lostTimer = setInterval(() => void findLost(redis, waiting), LOST_CHECK_MS)
 
   return {

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { Value } from '@sinclair/typebox/value'
 import { AppError, errnoOf, messageOf } from '../errors.ts'
 import { CATALOG_FILE, Catalog, type Package, PROGRESS_FILE, Progress } from '../init/contract.ts'
@@ -83,10 +84,7 @@ export const openPackages = async ({ runDirectory, ...options }: PackagesOptions
 const watch = async (refresh: () => Promise<void>, signal: AbortSignal): Promise<void> => {
   while (!signal.aborted) {
     await refresh()
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, WATCH_MS)
-      signal.addEventListener('abort', () => (clearTimeout(timer), resolve(null)), { once: true })
-    })
+    await pause(WATCH_MS, undefined, { signal }).catch(() => 'stopped')
   }
 }
 
