@@ -24,7 +24,8 @@ const LOST_CHECK_MS = 1_000
 const CANCEL_MEMORY_S = 60
 
 type Waiting = {
-  readonly entryId: string
+  /** Its place in the stream; `null` until Redis has said it */
+  entryId: string | null
   worker: string | null
   /** Consecutive checks in which nobody had the job */
   orphaned: number
@@ -52,30 +53,38 @@ export const queueClient = (redis: Redis, { instance, maxWaiting, graceMs }: Que
     failing = true
   }
   const tasks = [readReplies(reader, instance, onEvent, onError, stopped.signal), keepReaping(redis, stopped.signal)]
+
+  /** Puts a job on the stream. Resolves with the number of workers that live */
+  const send = async (job: Job, entry: Waiting): Promise<number> => {
+    const [living, entryId] = await Promise.all([livingWorkers(redis), enqueue(redis, JSON.stringify(job), maxWaiting)]).catch((cause) => {
+      throw queueUnavailable(cause)
+    })
+    if (entryId === null) throw capacityExceeded(maxWaiting)
+    entry.entryId = entryId
+    return living.size
+  }
   const lostTimer = setInterval(() => void findLost(redis, waiting), LOST_CHECK_MS)
 
   return {
     run: async (job, signal) => {
       if (signal.aborted) throw cancelledError()
-      const text = JSON.stringify({ ...job, replyTo: keys.replies(instance) })
       const { promise, resolve, reject } = Promise.withResolvers<RunResult>()
-      const [living, entryId] = await Promise.all([livingWorkers(redis), enqueue(redis, text, maxWaiting)]).catch((cause) => {
-        throw queueUnavailable(cause)
-      })
-      if (entryId === null) throw capacityExceeded(maxWaiting)
-      const abort = () => void cancel(redis, job.id, entryId).finally(() => reject(cancelledError()))
-      const timer = setTimeout(
-        () => {
-          reject(new AppError(504, 'execution_timeout', 'Execution timed out'))
-          void cancel(redis, job.id, entryId)
-        },
-        job.expiresAt - Date.now() + graceMs,
-      )
-      waiting.set(job.id, { entryId, worker: null, orphaned: 0, resolve, reject })
+      // where sending fails nobody waits for it
+      promise.catch(() => 'told by what failed first')
+      // before it is sent: the answer may overtake Redis' word that it was
+      const entry: Waiting = { entryId: null, worker: null, orphaned: 0, resolve, reject }
+      waiting.set(job.id, entry)
+      const abort = () => void cancel(redis, job.id, entry.entryId).finally(() => reject(cancelledError()))
+      const timeOut = () => {
+        reject(new AppError(504, 'execution_timeout', 'Execution timed out'))
+        void cancel(redis, job.id, entry.entryId)
+      }
+      const timer = setTimeout(timeOut, job.expiresAt - Date.now() + graceMs)
       signal.addEventListener('abort', abort)
-      if (living.size === 0) await refuseUnlessTaken(redis, entryId, reject)
-      if (signal.aborted) abort()
       try {
+        const living = await send({ ...job, replyTo: keys.replies(instance) }, entry)
+        if (living === 0) await refuseUnlessTaken(redis, entry)
+        if (signal.aborted) abort()
         return await promise
       } finally {
         clearTimeout(timer)
@@ -95,18 +104,18 @@ export const queueClient = (redis: Redis, { instance, maxWaiting, graceMs }: Que
 }
 
 /** With no worker in sight a caller is not kept waiting */
-const refuseUnlessTaken = async (redis: Redis, entryId: string, reject: (error: AppError) => void): Promise<void> => {
-  if (await takeOut(redis, entryId)) {
+const refuseUnlessTaken = async (redis: Redis, { entryId, reject }: Waiting): Promise<void> => {
+  if (entryId && (await takeOut(redis, entryId))) {
     reject(new AppError(503, 'no_worker', 'Service is starting up: no worker is ready to run programs; see GET /ready of the worker'))
   }
 }
 
 /** Takes the job out of the queue, or has its worker end it */
-const cancel = async (redis: Redis, jobId: string, entryId: string): Promise<void> => {
+const cancel = async (redis: Redis, jobId: string, entryId: string | null): Promise<void> => {
   try {
     await redis.pipeline().set(keys.cancelled(jobId), 1, 'EX', CANCEL_MEMORY_S).publish(keys.cancels, jobId).exec()
     const isTaken = await redis.exists(keys.taken(jobId))
-    if (!isTaken) await takeOut(redis, entryId)
+    if (!isTaken && entryId) await takeOut(redis, entryId)
   } catch (error) {
     log.warn({ job: jobId, error: messageOf(error) }, 'cannot cancel a job; it ends at its limits')
   }
@@ -114,12 +123,12 @@ const cancel = async (redis: Redis, jobId: string, entryId: string): Promise<voi
 
 /** Rejects jobs that nobody has any more: a Redis that lost its data, or a worker whose death was answered into the void */
 const findLost = async (redis: Redis, waiting: Map<string, Waiting>): Promise<void> => {
-  if (waiting.size === 0) return
-  const jobs = [...waiting.values()]
+  const jobs = [...waiting.values()].flatMap((job) => (job.entryId ? [{ job, entryId: job.entryId }] : []))
+  if (jobs.length === 0) return
   try {
     const living = await livingWorkers(redis)
     const found = await Promise.all(jobs.map(({ entryId }) => redis.xrange(keys.jobs, entryId, entryId)))
-    for (const [index, job] of jobs.entries()) {
+    for (const [index, { job }] of jobs.entries()) {
       const isHeld = job.worker !== null && living.has(job.worker)
       job.orphaned = isHeld || found[index]?.length ? 0 : job.orphaned + 1
       if (job.orphaned > 2) job.reject(failureError(workerLost))
