@@ -19,7 +19,7 @@ export const runInRoot = async (
   const lines = [
     'set -e',
     'root=$1; shift',
-    'mount --bind "$root" "$root"',
+    'mount --rbind "$root" "$root"', // with the packages that may be mounted in it
     ...(writable ? [] : ['mount -o remount,bind,ro "$root"']),
     'mount -t proc proc "$root/proc"',
     'mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"',
@@ -33,7 +33,7 @@ export const runInRoot = async (
     lines.push(`mount --bind ${quote(from)} "$root"${quote(to)}`)
     if (!mayWrite) lines.push(`mount -o remount,bind,ro "$root"${quote(to)}`)
   }
-  lines.push('exec chroot "$root" /usr/bin/env PATH=/usr/local/bin:/usr/bin:/bin HOME=/tmp/home "$@"')
+  lines.push(`exec chroot "$root" /usr/bin/env PATH=/usr/local/bin:/usr/bin:/bin HOME=${quote(env.HOME ?? '/tmp/home')} "$@"`)
   await run({
     ...how,
     contained: true,

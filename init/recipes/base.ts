@@ -44,7 +44,18 @@ const makeCaches = async (at: Workshop): Promise<void> => {
   await inRoot('localedef', '-i', 'en_US', '-f', 'UTF-8', 'en_US.UTF-8')
   await inRoot('python3', '-m', 'compileall', '-q', '-f', '-j0', '--invalidation-mode=unchecked-hash', `/usr/lib/python${debian.python}`)
   // fontconfig trusts its cache while the directories have the time they had: the one they get in the image
-  await inRoot('find', '/usr/share/fonts', '/etc/fonts', '-exec', 'touch', '--no-dereference', `--date=@${FILE_TIME_S}`, '{}', '+')
+  await inRoot(
+    'find',
+    '/usr/share',
+    '/usr/local/share',
+    '/etc/fonts',
+    '-exec',
+    'touch',
+    '--no-dereference',
+    `--date=@${FILE_TIME_S}`,
+    '{}',
+    '+',
+  )
   await inRoot('fc-cache', '--system-only', '--force')
 }
 

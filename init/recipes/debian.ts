@@ -14,6 +14,8 @@ const NOT_UNPACKED = [
   '/usr/share/locale/*',
   '/usr/share/man/*',
   '/usr/share/lintian/*',
+  // tables for Ghostscript, in the place of fonts
+  '/usr/share/fonts/c[mM]ap*',
   // drivers behind libGL, which libraries only link to: there is no screen, and LLVM alone is 130 MB
   '/usr/lib/*/dri/*',
   '/usr/lib/*/libGLX_mesa*',
