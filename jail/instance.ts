@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { openCgroups } from './cgroup.ts'
 import { tryLock, unmount } from './syscalls.ts'
 
-const FIRST_UID = 200_000
+export const FIRST_UID = 200_000
 const MAX_INSTANCES = 64
 /** Jails that one instance may have open at once */
 export const MAX_JAILS = 256

@@ -52,7 +52,15 @@ export const startServices = async ({ env: given = {}, worker = true }: Services
   const inside = worker ? undo.use(await startWorker(env)) : null
   const api = undo.use(await startApi(env))
   const owned = undo.move()
-  return { url: api.url, workerUrl: inside?.url ?? '', env, dataDir, redis, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+  return {
+    url: api.url,
+    workerUrl: inside?.url ?? '',
+    instance: inside?.instance ?? '',
+    env,
+    dataDir,
+    redis,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
 }
 export type Services = Awaited<ReturnType<typeof startServices>>
 
@@ -80,6 +88,7 @@ export const startWorkerProcess = async (env: Environment) => {
   const url = await ready.promise.finally(() => clearTimeout(timer))
   return {
     url,
+    instance: /"instance":"([^"]+)"/.exec(said)?.[1] ?? '',
     child,
     /** What it logged so far */
     log: () => said,

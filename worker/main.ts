@@ -47,9 +47,9 @@ export const startWorker = async (env: Environment) => {
   app.listen({ port: config.WORKER_HEALTH_PORT, hostname: config.CODEAPI_HOST })
   undo.defer(async () => void (await app.stop(true)))
   const url = app.server?.url.origin ?? ''
-  log.info({ url, isolation: jail.name }, 'worker is listening')
+  log.info({ url, isolation: jail.name, instance: instance.name }, 'worker is listening')
   const owned = undo.move()
-  return { url, problem, packages, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+  return { url, instance: instance.name, problem, packages, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
 const checkWeaknesses = (weaknesses: readonly string[], hardened: boolean): void => {
