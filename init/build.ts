@@ -1,14 +1,11 @@
-import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
-import type { Catalog, Package, Profile } from './contract.ts'
-import { discard } from './disk.ts'
-import { explain, isDiskFull } from './explain.ts'
-import { makeImage, unpackImage } from './image.ts'
+import type { Catalog, Profile } from './contract.ts'
+import { explain } from './explain.ts'
 import { holdLock } from './lock.ts'
-import { type Found, IMAGE_STEP, keyOf, type PlannedStep, planSteps, sameCatalog } from './plan.ts'
-import type { Recipe, Workshop } from './recipe.ts'
+import { performer } from './perform.ts'
+import { type Job, keyOf, planSteps, sameCatalog } from './plan.ts'
+import type { Recipe } from './recipe.ts'
 import { startReport } from './report.ts'
 import { inOrder } from './schedule.ts'
 import { architecture, type Say } from './tools.ts'
@@ -18,12 +15,8 @@ export type Build = { volume: Volume; profile: Profile; recipes: readonly Recipe
 
 /** The catalog, if it serves exactly these recipes already */
 export const findCurrent = async ({ volume, profile, recipes }: Pick<Build, 'volume' | 'profile' | 'recipes'>): Promise<Catalog | null> => {
-  const [catalog, ...packages] = await Promise.all([
-    volume.readCatalog(),
-    ...recipes.map((recipe) => volume.findBuilt(recipe.name, keyOf(recipe, architecture()))),
-  ])
-  const built = packages.filter((entry) => entry !== null)
-  return built.length === recipes.length && sameCatalog(catalog, profile, built) ? catalog : null
+  const [catalog, packages] = await Promise.all([volume.readCatalog(), findPackages(volume, recipes)])
+  return packages && sameCatalog(catalog, profile, packages) ? catalog : null
 }
 
 /** Builds what is missing of a profile and switches the catalog to it. Killed at any point, the next run goes on where this one was */
@@ -33,92 +26,27 @@ export const build = async (order: Build): Promise<Catalog> => {
   const current = await findCurrent(order)
   if (current) return current
 
-  const keys = new Map(recipes.map((recipe) => [recipe.name, keyOf(recipe, architecture())]))
-  const scratch = (name: string) => volume.scratchOf(name, keys.get(name) ?? '')
-  await volume.dropScratch(new Set(recipes.map(({ name }) => scratch(name))))
+  const jobs = await Promise.all(recipes.map((recipe) => findJob(volume, recipe)))
+  await volume.dropScratch(jobs.map(({ recipe, key }) => volume.scratchOf(recipe.name, key)))
+  const done = jobs.filter((job) => job.done).map(({ recipe }) => recipe.name)
+  if (done.length > 0) say(`packages: there already: ${done.join(', ')}`)
 
-  const found = new Map<string, Found>()
-  for (const { name } of recipes) {
-    const key = keys.get(name) ?? ''
-    found.set(name, { done: await volume.findBuilt(name, key), steps: await volume.stepsDone(name, key) })
-  }
-  const steps = planSteps(recipes, (name) => found.get(name) ?? { done: null, steps: new Set() })
-  const reused = recipes.filter(({ name }) => found.get(name)?.done).map(({ name }) => name)
-  if (reused.length > 0) say(`packages: ${reused.join(', ')} ${reused.length > 1 ? 'are' : 'is'} there already`)
-
-  const built = new Map<string, Package>()
-  for (const [name, { done }] of found) if (done) built.set(name, done)
-
+  const steps = planSteps(jobs)
+  const perform = performer(volume, jobs)
   const report = await startReport(volume, profile, steps.length, say)
-  const workshopOf = (name: string, note: (text: string) => void, stop: AbortSignal): Workshop => ({
-    scratch: scratch(name),
-    tree: join(scratch(name), 'tree'),
-    log: join(volume.logs, `${name}.log`),
-    signal: stop,
-    note,
-    treeOf: async (other) => {
-      const artifact = built.get(other)
-      if (!artifact) return join(scratch(other), 'tree')
-      return unpackOnce(join(volume.root, artifact.artifact), join(scratch(other), 'unpacked'), stop)
-    },
-  })
-  const unpacked = new Map<string, Promise<string>>()
-  const unpackOnce = (image: string, into: string, stop: AbortSignal): Promise<string> => {
-    const running =
-      unpacked.get(into) ??
-      (async () => {
-        await discard(into)
-        await mkdir(into, { recursive: true })
-        await unpackImage(image, into, { log: join(volume.logs, 'unpack.log'), signal: stop })
-        return into
-      })()
-    unpacked.set(into, running)
-    return running
-  }
-
-  const perform = async (step: PlannedStep, stop: AbortSignal): Promise<void> => {
-    const recipe = recipes.find(({ name }) => name === step.package)
-    const key = keys.get(step.package)
-    if (!recipe || !key) throw new Error(`No recipe for ${step.package}`)
-    const workshop = workshopOf(step.package, (text) => report.note(step, text), stop)
-    await report.begin(step)
-    await mkdir(workshop.scratch, { recursive: true })
-    if (step.step === IMAGE_STEP) {
-      const image = join(workshop.scratch, 'image.tmp')
-      await makeImage(workshop.tree, image, key, { log: workshop.log, signal: stop })
-      const description = await recipe.describe(workshop)
-      await volume.addBuilt(key, image, { name: recipe.name, ...description })
-    } else {
-      await recipe.steps.find(({ name }) => name === step.step)?.run(workshop)
-      await volume.markStep(step.package, key, step.step)
-    }
-    await report.end(step)
-  }
-
   try {
     await inOrder(
       steps,
       availableParallelism(),
-      (step, stop) =>
-        perform(step, stop).catch(async (error) => {
-          // or the next run would find the disk as full as this one left it
-          if (isDiskFull(error)) await discard(scratch(step.package))
-          throw error
-        }),
+      async (step, stop) => {
+        await report.begin(step)
+        await perform(step, (text) => report.note(step, text), stop)
+        await report.end(step)
+      },
       signal,
     )
-    const packages = await Promise.all(recipes.map(({ name }) => volume.findBuilt(name, keys.get(name) ?? '')))
-    const previous = await volume.readCatalog()
-    const catalog: Catalog = {
-      formatVersion: 1,
-      profile,
-      createdAt: new Date().toISOString(),
-      packages: packages.filter((entry) => entry !== null),
-    }
-    await volume.writeCatalog(catalog)
+    const catalog = await switchTo(order)
     await report.finish()
-    await volume.prune([previous, catalog])
-    await volume.dropScratch(new Set())
     return catalog
   } catch (cause) {
     const error = explain(cause, volume.root)
@@ -126,4 +54,27 @@ export const build = async (order: Build): Promise<Catalog> => {
     await report.finish(messageOf(error)).catch((failure) => say(`packages: cannot write the progress: ${messageOf(failure)}`))
     throw error
   }
+}
+
+const findJob = async (volume: Volume, recipe: Recipe): Promise<Job> => {
+  const key = keyOf(recipe, architecture())
+  return { recipe, key, done: await volume.findBuilt(recipe.name, key), steps: await volume.stepsDone(recipe.name, key) }
+}
+
+/** Every package that the recipes make, or `null` when one is missing */
+const findPackages = async (volume: Volume, recipes: readonly Recipe[]) => {
+  const packages = await Promise.all(recipes.map((recipe) => volume.findBuilt(recipe.name, keyOf(recipe, architecture()))))
+  return packages.every((entry) => entry !== null) ? packages : null
+}
+
+/** From here on readers see the new set; what only older ones than the last named goes */
+const switchTo = async ({ volume, profile, recipes }: Build): Promise<Catalog> => {
+  const packages = await findPackages(volume, recipes)
+  if (!packages) throw new Error('A package that was built is not there')
+  const previous = await volume.readCatalog()
+  const catalog: Catalog = { formatVersion: 1, profile, createdAt: new Date().toISOString(), packages }
+  await volume.writeCatalog(catalog)
+  await volume.prune([previous, catalog])
+  await volume.dropScratch([])
+  return catalog
 }

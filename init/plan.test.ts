@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { Catalog, Package } from './contract.ts'
-import { type Found, keyOf, planSteps, sameCatalog } from './plan.ts'
+import { keyOf, planSteps, sameCatalog } from './plan.ts'
 import type { Recipe } from './recipe.ts'
 
 const step = (name: string, ...needs: string[]) => ({ name, title: name, needs, run: async () => {} })
@@ -10,7 +10,6 @@ const recipe = (name: string, ...steps: Recipe['steps']): Recipe => ({
   steps,
   describe: () => Promise.reject(new Error('not asked for')),
 })
-const nothing: Found = { done: null, steps: new Set() }
 const entry: Package = {
   name: 'a',
   version: '1',
@@ -41,10 +40,12 @@ describe('keyOf()', () => {
 })
 
 describe('planSteps()', () => {
-  const recipes = [recipe('base', step('fetch'), step('finish')), recipe('python', step('install', 'base/finish'), step('compile'))]
+  const base = recipe('base', step('fetch'), step('finish'))
+  const python = recipe('python', step('install', 'base/finish'), step('compile'))
+  const fresh = (recipe: Recipe) => ({ recipe, done: null, steps: new Set<string>() })
 
   test('chains the steps of a package, ends it with its image, and waits for what it needs of another', () => {
-    expect(planSteps(recipes, () => nothing).map(({ package: name, step, needs }) => [`${name}/${step}`, needs])).toEqual([
+    expect(planSteps([fresh(base), fresh(python)]).map(({ package: name, step, needs }) => [`${name}/${step}`, needs])).toEqual([
       ['base/fetch', []],
       ['base/finish', ['base/fetch']],
       ['base/image', ['base/finish']],
@@ -55,16 +56,18 @@ describe('planSteps()', () => {
   })
 
   test('leaves out what is done, and no step waits for it', () => {
-    const found = (name: string): Found =>
-      name === 'base' ? { done: entry, steps: new Set() } : { done: null, steps: new Set(['install']) }
-    expect(planSteps(recipes, found).map(({ package: name, step, needs }) => [`${name}/${step}`, needs])).toEqual([
+    const jobs = [
+      { recipe: base, done: entry, steps: new Set<string>() },
+      { recipe: python, done: null, steps: new Set(['install']) },
+    ]
+    expect(planSteps(jobs).map(({ package: name, step, needs }) => [`${name}/${step}`, needs])).toEqual([
       ['python/compile', []],
       ['python/image', ['python/compile']],
     ])
   })
 
   test('has nothing to do when every package is done', () => {
-    expect(planSteps(recipes, () => ({ done: entry, steps: new Set() }))).toEqual([])
+    expect(planSteps([{ ...fresh(base), done: entry }])).toEqual([])
   })
 })
 

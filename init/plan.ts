@@ -12,21 +12,22 @@ export const keyOf = (recipe: Pick<Recipe, 'name' | 'inputs'>, architecture: str
   return hash.digest('hex').slice(0, 16)
 }
 
-/** What is on the volume, as far as it matters for a recipe */
-export type Found = {
+/** A recipe, and how far the volume is with it */
+export type Job = {
+  recipe: Recipe
+  key: string
   /** The finished package, if its artifact is there too */
   done: Package | null
-  /** Steps of an interrupted build */
+  /** Steps that an interrupted build has done */
   steps: ReadonlySet<string>
 }
 
 export type PlannedStep = { package: string; step: string; title: string; needs: readonly string[] }
 
 /** The steps that are left, in an order that works one after the other. A step waits for what it needs only if that is left too */
-export const planSteps = (recipes: readonly Recipe[], found: (name: string) => Found): PlannedStep[] => {
+export const planSteps = (jobs: readonly Pick<Job, 'recipe' | 'done' | 'steps'>[]): PlannedStep[] => {
   const left: PlannedStep[] = []
-  for (const recipe of recipes) {
-    const { done, steps } = found(recipe.name)
+  for (const { recipe, done, steps } of jobs) {
     if (done) continue
     let previous: string | null = null
     const image = { name: IMAGE_STEP, title: 'making the image', needs: [] as readonly string[] }

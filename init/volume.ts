@@ -59,8 +59,8 @@ export const openVolume = (root: string) => {
     },
 
     /** Removes the scratch of builds that nobody will continue */
-    async dropScratch(except: ReadonlySet<string>): Promise<void> {
-      const kept = new Set(['built', 'logs', ...[...except].map((path) => basename(path))])
+    async dropScratch(except: readonly string[]): Promise<void> {
+      const kept = new Set(['built', 'logs', ...except.map((path) => basename(path))])
       for (const name of await readdir(work).catch(() => [])) if (!kept.has(name)) await discard(join(work, name))
     },
 

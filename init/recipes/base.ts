@@ -15,6 +15,7 @@ export const base = async (profile: Profile, mirrors: Mirrors): Promise<Recipe> 
   name: 'base',
   inputs: [
     debian.suite,
+    debian.updated,
     ...debian[profile],
     ...(await Promise.all(['base.ts', 'content.ts', 'debian.ts', '../image.ts'].map((file) => sourceText(import.meta.dir, file)))),
   ],

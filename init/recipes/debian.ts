@@ -33,7 +33,8 @@ export const debootstrap = async (at: Workshop, suite: string, packages: readonl
   await mkdir(at.scratch, { recursive: true })
   await chmod(at.scratch, 0o755) // apt's own user must reach what is below
 
-  const stopNotes = noteUnpacked(at, join(unfinished, 'var/lib/dpkg/info'))
+  let phase = 'starting'
+  const stopNotes = noteUnpacked(join(unfinished, 'var/lib/dpkg/info'), (count) => at.note(`${phase}, ${count} packages unpacked`))
   try {
     await run({
       contained: true,
@@ -55,7 +56,11 @@ export const debootstrap = async (at: Workshop, suite: string, packages: readonl
         `deb ${mirrors.debian} ${suite}-updates main`,
         `deb ${mirrors.security} ${suite}-security main`,
       ],
-      env: { DEBIAN_FRONTEND: 'noninteractive' },
+      env: { DEBIAN_FRONTEND: 'noninteractive', TMPDIR: at.scratch },
+      onLine: (line) => {
+        // `I: downloading packages with apt...`
+        phase = /^I: (.+?)\.*$/.exec(line)?.[1] ?? phase
+      },
       log: at.log,
       signal: at.signal,
     })
@@ -80,11 +85,10 @@ export const installed = (status: string): { name: string; version: string }[] =
     .filter(({ name, version }) => name && version)
 
 /** dpkg writes one .list per package that it has unpacked */
-const noteUnpacked = (at: Workshop, directory: string): (() => void) => {
+const noteUnpacked = (directory: string, note: (count: number) => void): (() => void) => {
   const timer = setInterval(async () => {
     const names = await readdir(directory).catch(() => [])
-    const count = names.filter((name) => name.endsWith('.list')).length
-    at.note(count > 0 ? `${count} packages unpacked` : 'downloading packages')
+    note(names.filter((name) => name.endsWith('.list')).length)
   }, NOTE_EVERY_MS)
   return () => clearInterval(timer)
 }
