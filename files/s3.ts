@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream'
 import {
   AbortMultipartUploadCommand,
   DeleteObjectCommand,
@@ -9,14 +8,12 @@ import {
   S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3'
-import { Upload } from '@aws-sdk/lib-storage'
 import type { FilesConfig } from './config.ts'
+import { putObject } from './multipart.ts'
 import { type S3Settings, s3Settings } from './s3-settings.ts'
 import type { Store } from './store.ts'
 import { whole } from './whole.ts'
 
-/** An upload holds at most this much of a file in memory, twice: a part on its way, and one being filled. Up to 80 GB in S3's 10000 parts */
-const PART_BYTES = 8 * 1024 * 1024
 /** How long S3 may take to connect, to begin an answer, to take a part, and between two chunks of an answer, in `ms` */
 const PATIENCE = { connectMs: 3_000, answerMs: 5_000, partMs: 60_000, silenceMs: 30_000 }
 const ATTEMPTS = 3
@@ -31,16 +28,7 @@ export const s3Store = (config: FilesConfig, patience = PATIENCE): Store => {
   const options = { requestTimeout: patience.answerMs }
 
   return {
-    async put(Key, body, { contentType }) {
-      const Body = Readable.from(body, { objectMode: false })
-      const params = { Bucket, Key, Body, ContentType: contentType }
-      try {
-        await new Upload({ client, params, partSize: PART_BYTES, queueSize: 2 }).done()
-      } finally {
-        // when S3 failed, whoever sends the body must not wait for it to be read
-        Body.destroy()
-      }
-    },
+    put: (Key, body, { contentType }) => putObject(client, { Bucket, Key, ContentType: contentType }, body),
 
     async get(Key, { range, signal }) {
       const Range = range && `bytes=${range.start}-${range.end}`
