@@ -2,7 +2,7 @@ import { Type as t } from '@sinclair/typebox'
 import { type Environment, read, shared } from '../config.ts'
 import { Profile } from './contract.ts'
 
-const InitConfig = t.Object({
+export const InitConfig = t.Object({
   CODEAPI_DATA_DIR: shared.CODEAPI_DATA_DIR,
   CODEAPI_PACKAGES_DIRECTORY: t.Optional(
     t.String({ description: 'The volume that holds the runtimes; <CODEAPI_DATA_DIR>/packages if unset' }),

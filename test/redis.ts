@@ -30,6 +30,10 @@ export const startRedis = async () => {
   return {
     /** Path of the socket, which is what `REDIS_URL` takes */
     url,
+    /** Of the server that runs now */
+    get pid() {
+      return server.pid
+    },
     /** A connection for the test's own questions */
     redis,
     stop,
