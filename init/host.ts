@@ -1,4 +1,4 @@
-import { rename, rm, stat } from 'node:fs/promises'
+import { chmod, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf, SetupError } from '../errors.ts'
 import { run } from './command.ts'
@@ -82,7 +82,8 @@ const forbidServices = async (): Promise<AsyncDisposable> => {
       if (errnoOf(error) !== 'ENOENT') throw error
     })
   }
-  await Bun.write(POLICY, OURS, { mode: 0o755 })
+  await writeFile(POLICY, OURS)
+  await chmod(POLICY, 0o755) // invoke-rc.d passes over one that it cannot run
   return {
     async [Symbol.asyncDispose]() {
       if (await exists(kept)) await rename(kept, POLICY)

@@ -1,6 +1,6 @@
 import { rename, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { SetupError } from '../errors.ts'
+import { messageOf, SetupError } from '../errors.ts'
 import { run } from './command.ts'
 import { discard, publish } from './disk.ts'
 import { download, integrityOfSha256 } from './download.ts'
@@ -58,7 +58,9 @@ export const fetchTool = async (name: ToolName, directory: string, say: Say, sig
 const urlOf = async (project: string, file: string): Promise<string> => {
   const index = `https://pypi.org/simple/${project}/`
   const response = await fetch(index, { headers: { accept: 'application/vnd.pypi.simple.v1+json' } }).catch((cause) => {
-    throw new SetupError(`Cannot reach ${index}: check the network and the proxy settings, then run this again`, { cause })
+    throw new SetupError(`Cannot reach ${index}: ${messageOf(cause)}. Check the network and the proxy settings, then run this again`, {
+      cause,
+    })
   })
   if (!response.ok) throw new SetupError(`Cannot read ${index}: it answered ${response.status}`)
   const { files } = (await response.json()) as { files: { filename: string; url: string }[] }
