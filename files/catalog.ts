@@ -15,19 +15,20 @@ export const createCatalog = (redis: Redis, { ttlMs }: { ttlMs: number }) => {
 
   const keep = (sessions: readonly string[]) => {
     const pipeline = redis.pipeline()
-    for (const session of sessions) {
-      pipeline.zadd(keys.expiry, Date.now() + lifeMs, session)
-      pipeline.pexpire(keys.session(session), lifeMs).pexpire(keys.records(session), lifeMs)
-    }
+    for (const session of sessions) pipeline.pexpire(keys.session(session), lifeMs).pexpire(keys.records(session), lifeMs)
     return answers(pipeline)
   }
 
-  const write = async (owner: string, session: string, record: [id: string, json: string] | []) => {
-    // first the date of its removal: whatever dies after this, a sweeper will come to it
-    await answer(redis.zadd(keys.expiry, Date.now() + lifeMs, session))
-    const place = await answer(redis.eval(WRITE, 2, keys.session(session), keys.records(session), owner, Date.now(), lifeMs, ...record))
-    if (place === null) throw forbidden()
-    return Number(place)
+  const write = async (owner: string, session: string, file: string, json?: string) => {
+    const record = json === undefined ? [] : [file, json]
+    const pipeline = redis.pipeline()
+    // first the date of its removal: whatever dies after this, a sweeper will come to it (and go, when it is still in use)
+    pipeline.zadd(keys.expiry, 'NX', Date.now() + lifeMs, session)
+    pipeline.hget(keys.records(session), file)
+    pipeline.eval(WRITE, 2, keys.session(session), keys.records(session), owner, Date.now(), lifeMs, ...record)
+    const [, before, upload] = await answers(pipeline)
+    if (upload === null) throw forbidden()
+    return { upload: Number(upload), replaced: typeof before === 'string' ? parse(before) : null }
   }
 
   /** One round trip for any number of claims */
@@ -44,19 +45,15 @@ export const createCatalog = (redis: Redis, { ttlMs }: { ttlMs: number }) => {
 
   return {
     /** Makes the session when there is none; throws a 403 when it is somebody else's. Tells the place of this upload in listings, and what it replaces */
-    async open(owner: string, session: string, file: string): Promise<{ upload: number; replaced: FileRecord | null }> {
-      const upload = await write(owner, session, [])
-      const replaced = await answer(redis.hget(keys.records(session), file))
-      return { upload, replaced: replaced === null ? null : parse(replaced) }
-    },
+    open: (owner: string, session: string, file: string) => write(owner, session, file),
 
     /** From here on the file can be read */
     async commit(owner: string, record: FileRecord, upload: number): Promise<void> {
       const stored: Stored = { ...record, upload }
-      await write(owner, record.session, [record.id, JSON.stringify(stored)])
+      await write(owner, record.session, record.id, JSON.stringify(stored))
     },
 
-    resolve: (claims: readonly FileClaim[]): Promise<Resolution[]> => look(claims),
+    resolve: (claims: readonly FileClaim[]) => look(claims),
 
     /** `owner` null: a work order vouches for the reader */
     async find(owner: string | null, session: string, file: string): Promise<FileRecord> {
@@ -75,9 +72,10 @@ export const createCatalog = (redis: Redis, { ttlMs }: { ttlMs: number }) => {
       return stored.sort((a, b) => a.upload - b.upload).map(({ upload: _, ...record }) => record)
     },
 
-    /** From here on the file cannot be read. False when it is gone already */
-    async remove(record: FileRecord): Promise<boolean> {
-      return (await answer(redis.hdel(keys.records(record.session), record.id))) > 0
+    /** From here on the file cannot be read */
+    async remove(record: FileRecord): Promise<void> {
+      const removed = await answer(redis.hdel(keys.records(record.session), record.id))
+      if (removed === 0) throw missing()
     },
 
     ping: () => answer(redis.ping()),

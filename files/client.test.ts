@@ -37,7 +37,7 @@ const serving = (...answers: (() => Response)[]) => {
 const busy = () => Response.json({ error: 'files_unavailable', message: 'busy' }, { status: 503 })
 const found = () => Response.json(record)
 
-test('a question that got no answer, or a 503, is asked again', async () => {
+test('a question that is answered 503 is asked again', async () => {
   await using service = serving(busy, busy, found)
   expect(await service.client.metadata('o', session, file)).toEqual(record)
   expect(service.bodies).toHaveLength(3)

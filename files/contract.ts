@@ -1,5 +1,5 @@
 import { type Static, Type as t } from '@sinclair/typebox'
-import { Id } from '../ids.ts'
+import { Id, isId } from '../ids.ts'
 
 /** What is known of one stored file, besides its bytes */
 export const FileRecord = t.Object({
@@ -52,6 +52,12 @@ export const objectKey = (file: Pick<FileRecord, 'session' | 'id' | 'name'>) => 
   return `${file.session}/${file.id}${/[^.](\.[A-Za-z0-9_-]{1,32})$/.exec(base)?.[1] ?? ''}`
 }
 
+/** Whether an object is one of ours: a bucket may hold other things */
+export const isObjectKey = (key: string) => {
+  const [session, name = '', ...deeper] = key.split('/')
+  return isId(session) && isId(name.split('.', 1)[0]) && deeper.length === 0
+}
+
 export const keys = {
   /** Hash: `owner`, `createdAt`, `uploads` (how many were begun: the order of a listing) */
   session: (session: string) => `files:session:{${session}}`,
@@ -59,7 +65,7 @@ export const keys = {
   records: (session: string) => `files:session:{${session}}:files`,
   /** Hash: file id → its uploads under a work order that are under way or stored */
   spent: (job: string) => `files:order:{${job}}`,
-  /** Sorted set of sessions by when they expire, `ms` since 1970 */
+  /** Sorted set of sessions by when they expire at the earliest, `ms` since 1970 */
   expiry: 'files:expiry',
   /** Present while a search of the whole store for lost bytes is not due */
   searched: 'files:searched',

@@ -23,6 +23,7 @@ export const download = ({ authenticate, catalog, store }: FilesParts) => {
       await found?.body.cancel()
       return null
     }
+    // Bun sends a stream that is not a file's own in chunks, and drops the length (oven-sh/bun#10507)
     const about = { ...describe(record), 'content-length': String(size) }
     if (!range) return new Response(found.body, { headers: about })
     return new Response(found.body, {

@@ -9,6 +9,7 @@ import {
   S3ServiceException,
 } from '@aws-sdk/client-s3'
 import type { FilesConfig } from './config.ts'
+import { isObjectKey } from './contract.ts'
 import { putObject } from './multipart.ts'
 import { type S3Settings, s3Settings } from './s3-settings.ts'
 import type { Store } from './store.ts'
@@ -55,7 +56,7 @@ export const s3Store = (config: FilesConfig, patience = PATIENCE): Store => {
       // those that are aborted are not listed again, so the first page suffices each time
       for (;;) {
         const { Uploads = [], IsTruncated } = await client.send(new ListMultipartUploadsCommand({ Bucket }), options)
-        const left = Uploads.filter(({ Initiated }) => Initiated && Initiated < date)
+        const left = Uploads.filter(({ Key = '', Initiated }) => isObjectKey(Key) && Initiated && Initiated < date)
         for (const { Key, UploadId } of left) await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }), options)
         if (!IsTruncated || left.length === 0) return
       }

@@ -1,9 +1,8 @@
 import type { Redis } from 'ioredis'
-import { isId } from '../ids.ts'
 import { log } from '../log.ts'
 import { blame } from './blame.ts'
 import { lifeOf } from './catalog.ts'
-import { keys } from './contract.ts'
+import { isObjectKey, keys } from './contract.ts'
 import { answer, answers } from './redis.ts'
 import type { Store } from './store.ts'
 
@@ -23,8 +22,7 @@ export const sweepExpired = async ({ redis, store }: SweepDeps): Promise<number>
   let swept = 0
   for (;;) {
     const now = Date.now()
-    const lease = now + LEASE_MS
-    const due = (await answer(redis.eval(CLAIM, 1, keys.expiry, now, BATCH, lease))) as string[]
+    const due = (await answer(redis.eval(CLAIM, 1, keys.expiry, now, BATCH, now + LEASE_MS))) as string[]
     for (const session of due) {
       const remaining = await answer(redis.pttl(keys.session(session)))
       if (remaining > 0) {
@@ -34,7 +32,7 @@ export const sweepExpired = async ({ redis, store }: SweepDeps): Promise<number>
       }
       for await (const { key } of store.list(`${session}/`)) await store.remove(key)
       await answer(redis.del(keys.session(session), keys.records(session)))
-      await answer(redis.eval(RELEASE, 1, keys.expiry, session, lease))
+      await answer(redis.zrem(keys.expiry, session))
       swept += 1
     }
     if (due.length < BATCH) return swept
@@ -61,7 +59,7 @@ export const sweepLost = async ({ redis, store, ttlMs }: SweepDeps): Promise<num
     page = []
   }
   for await (const { key, lastModified } of store.list('')) {
-    if (lastModified >= before || !isOurs(key)) continue
+    if (lastModified >= before || !isObjectKey(key)) continue
     if (page.push(key) === BATCH) await remove()
   }
   if (page.length > 0) await remove()
@@ -100,19 +98,8 @@ const report = (error: unknown) => log.error({ error: blame(error) }, 'Cannot sw
 
 const sessionOf = (key: string) => key.slice(0, key.indexOf('/'))
 
-/** `<session>/<file>` or `<session>/<file>.<ext>` */
-const isOurs = (key: string) => {
-  const [session, name = '', ...deeper] = key.split('/')
-  return isId(session) && isId(name.split('.', 1)[0]) && deeper.length === 0
-}
-
 /** KEYS expiry; ARGV now, most, until when they are ours. Answers sessions that have expired */
 const CLAIM = `
 local due = redis.call('ZRANGE', KEYS[1], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
 for _, session in ipairs(due) do redis.call('ZADD', KEYS[1], ARGV[3], session) end
 return due`
-
-/** KEYS expiry; ARGV session, lease. Nothing when somebody has begun the session anew */
-const RELEASE = `
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('ZREM', KEYS[1], ARGV[1]) end
-return 1`
