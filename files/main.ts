@@ -16,12 +16,12 @@ const DRAIN_MS = 25_000
 /** Listens at once: until Redis and the store answer, `/ready` says 503 */
 export const startFiles = async (env: Environment) => {
   const config = read(FilesConfig, env)
-  const store = await openStore(config)
-  const redis = connectRedis(config.REDIS_URL)
-  const ttlMs = config.SESSION_CACHE_TTL * 1_000
   const orderKey = await importVerifyingKey(config.CODEAPI_WORK_ORDER_PUBLIC_KEY).catch((cause) => {
     throw new SetupError('Cannot start: CODEAPI_WORK_ORDER_PUBLIC_KEY is not an Ed25519 public key (SPKI, PEM)', { cause })
   })
+  const store = await openStore(config)
+  const redis = connectRedis(config.REDIS_URL)
+  const ttlMs = config.SESSION_CACHE_TTL * 1_000
   const app = createFiles({ redis, store, internalToken: config.CODEAPI_INTERNAL_SERVICE_TOKEN, orderKey, ttlMs }).listen({
     port: config.FILE_SERVER_PORT,
     hostname: config.FILE_SERVER_HOST ?? config.CODEAPI_HOST,
