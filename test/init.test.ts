@@ -319,6 +319,23 @@ describe.skipIf(missing !== null)('the packages', () => {
     )
   })
 
+  test('let Node and Bun require and import every library, and leave nothing in the workspace', async () => {
+    const names = JSON.stringify(catalog.packages.find(({ name }) => name === 'js')?.libraries.map(({ name }) => name))
+    const programs = {
+      'a.mjs': `for (const name of ${names}) await import(name)`,
+      'a.cjs': `for (const name of ${names}) require(name)`,
+      'a.ts': `for (const name of ${names}) await import(name as string)`,
+    }
+    const { output, workspace } = await run('node a.mjs; node a.cjs; bun a.mjs; bun a.cjs; bun a.ts', programs)
+    expect(output).toBe('')
+    expect((await readdir(workspace)).sort()).toEqual(Object.keys(programs).sort())
+  }, 30_000)
+
+  test('hold no link that leads nowhere', async () => {
+    if (!complete()) return refuse('links', 'the minimal profile lacks the libraries that some commands belong to')
+    expect(await output('find / -xdev -xtype l 2>/dev/null; true')).toBe('')
+  })
+
   const complete = () => catalog.profile === 'complete'
   /** Modules that say something when imported, and why that is theirs to say */
   const TALKATIVE = [

@@ -12,7 +12,7 @@ const REGISTRY = 'https://registry.npmjs.org'
 const MEGABYTE = 1_000_000
 
 /** An interpreter that is one program in an npm tarball */
-const fromTarball = async (name: keyof typeof npm, languages: string[]): Promise<Recipe> => {
+const fromTarball = async (name: keyof typeof npm, languages: string[], environment: Record<string, string> = {}): Promise<Recipe> => {
   const pin = npm[name]
   const { package: project, integrity } = pin[architecture()]
   const url = `${REGISTRY}/${project}/-/${project.split('/').at(-1)}-${pin.version}.tgz`
@@ -43,11 +43,12 @@ const fromTarball = async (name: keyof typeof npm, languages: string[]): Promise
       mountPoint: `/opt/${name}`,
       languages,
       commands: { [name]: `/opt/${name}/bin/${name}` },
-      environment: {},
+      environment,
       libraries: [],
     }),
   }
 }
 
 export const node = () => fromTarball('node', ['node'])
-export const bun = () => fromTarball('bun', ['javascript', 'typescript'])
+// no cache: it would lie in the workspace, among the program's own files
+export const bun = () => fromTarball('bun', ['javascript', 'typescript'], { BUN_RUNTIME_TRANSPILER_CACHE_PATH: '0' })

@@ -21,6 +21,7 @@ export const REMOVED = [
   '/usr/libexec/dpkg',
 
   // a dependency of a dependency: GnuPG
+  ...within('/etc/alternatives', 'pinentry*'),
   ...within('/usr/bin', 'addgnupghome applygnupgdefaults dirmngr* gpg* kbxutil migrate-pubring* pinentry* watchgnupg'),
 
   // what changes users, namespaces, mounts or roots: of no use without privilege, of some to an attacker who gained any
@@ -44,7 +45,7 @@ export const REMOVED = [
   `/etc/python${debian.python}`,
 
   // written while installing; a jail mounts its own
-  ...within('', 'boot dev home/* media root/* root/.* run/* srv sys tmp/* var/backups var/log var/mail var/tmp'),
+  ...within('', 'boot dev home/* media root/* root/.* run/* srv sys tmp/* var/backups var/lock var/log var/mail var/spool var/tmp'),
 ]
 
 export const FILES: Readonly<Record<string, string>> = {

@@ -14,8 +14,9 @@ const NOT_UNPACKED = [
   '/usr/share/locale/*',
   '/usr/share/man/*',
   '/usr/share/lintian/*',
-  // tables for Ghostscript, in the place of fonts
+  // tables for Ghostscript and fonts for web pages, in the place of fonts
   '/usr/share/fonts/c[mM]ap*',
+  '/usr/share/fonts/*/mathjax*',
   // drivers behind libGL, which libraries only link to: there is no screen, and LLVM alone is 130 MB
   '/usr/lib/*/dri/*',
   '/usr/lib/*/libGLX_mesa*',
