@@ -1,11 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { type Client, startClient } from './client/start.ts'
+import { type Client, type FileRef, startClient } from './client/start.ts'
 import { jailsMissing, type Services, startServices } from './services.ts'
 
 const FILE_SUMMARY = (files: number, images: number) =>
   `Session files: ${files} persisted file(s) are available in /mnt/data, including ${images} image(s).`
 const names = (files: readonly { name: string }[]) => files.map(({ name }) => name).sort()
-const byName = (files: readonly any[], name: string) => files.find((file) => file.name === name)
+const byName = (files: readonly FileRef[], name: string): FileRef => {
+  const found = files.find((file) => file.name === name)
+  if (!found) throw new Error(`No ${name} among ${names(files).join(', ')}`)
+  return found
+}
 
 /** What the client says to its model is its own text: these tests look for our words in it */
 describe.skipIf(jailsMissing() !== null)('@librechat/agents', () => {
@@ -51,7 +55,7 @@ describe.skipIf(jailsMissing() !== null)('@librechat/agents', () => {
     const talk = await client.conversation()
     const { content, artifact } = await talk.bash("python3 - <<'E'\nprint(6 * 7)\nE\necho $1 | tee kept.txt", { args: ['seen'] })
     expect(content).toStartWith('stdout:\n42\nseen\n')
-    expect((await client.download(artifact.files[0])).bytes.toString()).toBe('seen\n')
+    expect((await client.download(byName(artifact.files, 'kept.txt'))).bytes.toString()).toBe('seen\n')
   })
 
   test('keeps reading an inherited file under the reference that it sent', async () => {
@@ -113,7 +117,7 @@ describe.skipIf(jailsMissing() !== null)('@librechat/agents', () => {
     expect(content).not.toContain('stderr')
     expect(content).toContain(FILE_SUMMARY(1, 1))
     expect(names(artifact.files)).toEqual(['plot_1.png'])
-    const { bytes, type } = await client.download(artifact.files[0])
+    const { bytes, type } = await client.download(byName(artifact.files, 'plot_1.png'))
     expect({ type, signature: bytes.subarray(1, 4).toString() }).toEqual({ type: 'image/png', signature: 'PNG' })
     // the next plot does not take its name
     const next = await talk.execute('py', code)

@@ -6,6 +6,7 @@ import type { Environment } from '../config.ts'
 import { openSecrets } from '../dev/secrets.ts'
 import { startFiles } from '../files/main.ts'
 import { startWorker } from '../worker/main.ts'
+import { livingWorkers } from '../worker/scripts.ts'
 import { startRedis } from './redis.ts'
 
 /** Why no jail can be opened here, or null. Throws instead where a skipped test counts as a failed one */
@@ -50,6 +51,8 @@ export const startServices = async ({ env: given = {}, worker = true }: Services
   const files = undo.use(await startFiles(base))
   const env: Environment = { FILE_SERVER_URL: files.url, ...base }
   const inside = worker ? undo.use(await startWorker(env)) : null
+  // its first sign of life is on the way: a job that came before it would be refused
+  while (inside && (await livingWorkers(redis.redis)).size === 0) await Bun.sleep(5)
   const api = undo.use(await startApi(env))
   const owned = undo.move()
   return {
