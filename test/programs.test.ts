@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { exec, jailsMissing, reference, type Services, startServices, upload } from './services.ts'
 
@@ -50,8 +50,8 @@ describe.skipIf(jailsMissing() !== null)('in a jail', () => {
   afterAll(() => services[Symbol.asyncDispose]())
 
   for (const file of readdirSync(PROGRAMS).sort()) {
-    describe(file, async () => {
-      test.concurrent.each(programsOf(await Bun.file(join(PROGRAMS, file)).text()).map((program) => [program.name, program] as const))(
+    describe(file, () => {
+      test.concurrent.each(programsOf(readFileSync(join(PROGRAMS, file), 'utf8')).map((program) => [program.name, program] as const))(
         '%s',
         async (_name, { lang, code, args, files, stdout, stderr }) => {
           using _ = await turn()
