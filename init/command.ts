@@ -70,7 +70,8 @@ const wrapping = ({ contained, mayOutlive }: Command): string[] => [
   ...(contained ? ['unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc'] : []),
 ]
 
-const inherited = (): Record<string, string> => {
+/** What a program that we start sees of our own environment */
+export const inherited = (): Record<string, string> => {
   const env: Record<string, string> = { LC_ALL: 'C.UTF-8' }
   for (const name of PASSED_ON) {
     const value = Bun.env[name]

@@ -339,12 +339,8 @@ describe.skipIf(missing !== null)('the packages', () => {
   const complete = () => catalog.profile === 'complete'
   /** Modules that say something when imported, and why that is theirs to say */
   const TALKATIVE = [
-    // deprecated by Python itself, and says so
-    ...['sre_compile', 'sre_constants', 'sre_parse', 'aifc', 'chunk', 'sndhdr', 'imghdr'],
     // have an effect: a poem, a browser, a window
     ...['this', 'antigravity', 'idlelib.idle'],
-    // there is no ffmpeg
-    'pydub',
   ]
   const importEach = (names: string) => `
 import os, subprocess, sys

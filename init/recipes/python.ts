@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readdir, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { inherited } from '../command.ts'
 import type { Profile } from '../contract.ts'
 import { discard } from '../disk.ts'
 import debian from '../lock/debian.json'
@@ -17,6 +19,9 @@ const OUR_MODULES = ['sitecustomize.py', 'matplotlib_codeapi.py']
 const OTHER_PYTHONS = '/olefile/olefile2[.]py$'
 const UV_CACHE = 'uv-cache'
 const LOCKS = join(import.meta.dir, '../lock/python')
+
+/** How this machine finds other hosts */
+const RESOLVING = ['/etc/resolv.conf', '/etc/hosts', '/etc/nsswitch.conf']
 
 /** Python's libraries, ready to import: compiled, with the list of fonts, and with our hook for plots */
 export const python = async (profile: Profile, base: Recipe, uv: () => Promise<string>): Promise<Recipe> => {
@@ -78,10 +83,9 @@ const install = async (at: Workshop, uv: string, lock: string): Promise<void> =>
         { from: at.scratch, to: place, writable: true },
         { from: uv, to: '/tmp/uv' },
         { from: lock, to: '/tmp/lock.txt' },
-        { from: Bun.env.SSL_CERT_FILE || '/etc/ssl/certs/ca-certificates.crt', to: '/tmp/certificates' },
-        { from: '/etc/resolv.conf', to: '/etc/resolv.conf' },
-        { from: '/etc/hosts', to: '/etc/hosts' },
-        { from: '/etc/nsswitch.conf', to: '/etc/nsswitch.conf' },
+        { from: inherited().SSL_CERT_FILE ?? '/etc/ssl/certs/ca-certificates.crt', to: '/tmp/certificates' },
+        // a small machine need not have all of them
+        ...RESOLVING.filter((path) => existsSync(path)).map((path) => ({ from: path, to: path })),
       ],
       argv: [
         ...[
