@@ -14,3 +14,11 @@ export const connectRedis = (url: string) => {
   redis.on('error', (error: Error) => log.warn({ error: error.message }, 'Redis is not reachable'))
   return redis
 }
+
+/** A connection of its own for commands that block: they wait until Redis is back */
+export const blockingConnection = (redis: Redis): Redis => {
+  const own = redis.duplicate({ maxRetriesPerRequest: null, commandTimeout: undefined })
+  // `redis` tells of an outage for both
+  own.on('error', () => {})
+  return own
+}

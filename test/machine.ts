@@ -79,4 +79,11 @@ export const tracesOf = (instance: string, runDirectory = '/run/codeapi') => {
   }
 }
 
-export const NO_TRACES = { processes: [], cgroups: [], mounts: [], files: [] }
+const NO_TRACES = { processes: [], cgroups: [], mounts: [], files: [] }
+
+/** Waits until a worker's jails have left nothing; a dead process may lie about until PID 1 has buried it */
+export const leftNothing = async (instance: string): Promise<void> => {
+  await until('nothing is left of a jail', () => Bun.deepEquals(tracesOf(instance), NO_TRACES), 5_000).catch((cause) => {
+    throw new Error(`${cause.message}: ${JSON.stringify(tracesOf(instance))}`)
+  })
+}

@@ -26,7 +26,7 @@ export const createWorkerApp = ({ packages, problem, running, slots }: WorkerApp
         problem: why,
         running: running(),
         slots,
-        packages: { serving, building, problem: packageProblem },
+        packages: { serving, building, problem: packageProblem && { code: packageProblem.code, message: packageProblem.message } },
       }
       return status(why === null ? 200 : 503, body)
     })

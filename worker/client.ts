@@ -1,8 +1,11 @@
 import type { Redis } from 'ioredis'
 import { AppError, messageOf } from '../errors.ts'
 import { log } from '../log.ts'
+import { blockingConnection } from '../redis.ts'
 import { type Job, keys, type RunEvent, type RunFailure, type RunResult } from './contract.ts'
-import { keepReaping, workerLost } from './reaper.ts'
+import { keepFindingLost, refuseUnlessTaken, type Waiting } from './lost.ts'
+import { pause } from './pause.ts'
+import { keepReaping } from './reaper.ts'
 import { readReplies } from './replies.ts'
 import { enqueue, livingWorkers, takeOut } from './scripts.ts'
 
@@ -20,24 +23,17 @@ export type QueueClient = AsyncDisposable & {
   run(job: Omit<Job, 'replyTo'>, signal: AbortSignal): Promise<RunResult>
 }
 
-const LOST_CHECK_MS = 1_000
 const CANCEL_MEMORY_S = 60
+/** A cancellation that Redis could not take is offered again, so often and so far apart in `ms` */
+const CANCEL_ATTEMPTS = 60
+const CANCEL_RETRY_MS = 500
 
-type Waiting = {
-  /** Its place in the stream; `null` until Redis has said it */
-  entryId: string | null
-  worker: string | null
-  /** Consecutive checks in which nobody had the job */
-  orphaned: number
-  resolve(result: RunResult): void
-  reject(error: AppError): void
-}
+type Entry = Waiting & { resolve(result: RunResult): void }
 
 /** The caller's half of the queue: sends jobs, waits for their one answer each. Takes over `redis` and closes it */
 export const queueClient = (redis: Redis, { instance, maxWaiting, graceMs }: QueueOptions): QueueClient => {
-  const waiting = new Map<string, Waiting>()
-  // a command that blocks holds its connection
-  const reader = redis.duplicate({ maxRetriesPerRequest: null, commandTimeout: undefined })
+  const waiting = new Map<string, Entry>()
+  const reader = blockingConnection(redis)
   const stopped = new AbortController()
   let failing = false
   const onEvent = (event: RunEvent) => {
@@ -52,18 +48,23 @@ export const queueClient = (redis: Redis, { instance, maxWaiting, graceMs }: Que
     if (!failing) log.warn({ error: messageOf(error) }, 'cannot read replies; trying again')
     failing = true
   }
-  const tasks = [readReplies(reader, instance, onEvent, onError, stopped.signal), keepReaping(redis, stopped.signal)]
+  const tasks = [
+    readReplies(reader, instance, onEvent, onError, stopped.signal),
+    keepReaping(redis, stopped.signal),
+    keepFindingLost(redis, waiting, stopped.signal),
+  ]
 
   /** Puts a job on the stream. Resolves with the number of workers that live */
-  const send = async (job: Job, entry: Waiting): Promise<number> => {
+  const send = async (job: Job, entry: Entry): Promise<number> => {
     const [living, entryId] = await Promise.all([livingWorkers(redis), enqueue(redis, JSON.stringify(job), maxWaiting)]).catch((cause) => {
+      // Redis may have taken it and lost the connection before it said so
+      void entry.cancel()
       throw queueUnavailable(cause)
     })
     if (entryId === null) throw capacityExceeded(maxWaiting)
     entry.entryId = entryId
     return living.size
   }
-  const lostTimer = setInterval(() => void findLost(redis, waiting), LOST_CHECK_MS)
 
   return {
     run: async (job, signal) => {
@@ -72,18 +73,29 @@ export const queueClient = (redis: Redis, { instance, maxWaiting, graceMs }: Que
       // where sending fails nobody waits for it
       promise.catch(() => 'told by what failed first')
       // before it is sent: the answer may overtake Redis' word that it was
-      const entry: Waiting = { entryId: null, worker: null, orphaned: 0, resolve, reject }
+      const entry: Entry = {
+        entryId: null,
+        worker: null,
+        expiresAt: job.expiresAt,
+        orphaned: 0,
+        resolve,
+        reject,
+        cancel: () => cancel(redis, job.id, entry.entryId, stopped.signal),
+      }
       waiting.set(job.id, entry)
-      const abort = () => void cancel(redis, job.id, entry.entryId).finally(() => reject(cancelledError()))
+      const abort = () => {
+        reject(cancelledError())
+        void entry.cancel()
+      }
       const timeOut = () => {
         reject(new AppError(504, 'execution_timeout', 'Execution timed out'))
-        void cancel(redis, job.id, entry.entryId)
+        void entry.cancel()
       }
       const timer = setTimeout(timeOut, job.expiresAt - Date.now() + graceMs)
       signal.addEventListener('abort', abort)
       try {
         const living = await send({ ...job, replyTo: keys.replies(instance) }, entry)
-        if (living === 0) await refuseUnlessTaken(redis, entry)
+        if (living === 0) await refuseUnlessTaken(redis, entry).catch((error) => reject(queueUnavailable(error)))
         if (signal.aborted) abort()
         return await promise
       } finally {
@@ -94,7 +106,6 @@ export const queueClient = (redis: Redis, { instance, maxWaiting, graceMs }: Que
     },
     [Symbol.asyncDispose]: async () => {
       stopped.abort()
-      clearInterval(lostTimer)
       for (const { reject } of waiting.values()) reject(new AppError(503, 'service_stopping', 'Service is shutting down'))
       reader.disconnect()
       redis.disconnect()
@@ -103,38 +114,21 @@ export const queueClient = (redis: Redis, { instance, maxWaiting, graceMs }: Que
   }
 }
 
-/** With no worker in sight a caller is not kept waiting */
-const refuseUnlessTaken = async (redis: Redis, { entryId, reject }: Waiting): Promise<void> => {
-  if (entryId && (await takeOut(redis, entryId))) {
-    reject(new AppError(503, 'no_worker', 'Service is starting up: no worker is ready to run programs; see GET /ready of the worker'))
-  }
-}
-
 /** Takes the job out of the queue, or has its worker end it */
-const cancel = async (redis: Redis, jobId: string, entryId: string | null): Promise<void> => {
-  try {
-    await redis.pipeline().set(keys.cancelled(jobId), 1, 'EX', CANCEL_MEMORY_S).publish(keys.cancels, jobId).exec()
-    const isTaken = await redis.exists(keys.taken(jobId))
-    if (!isTaken && entryId) await takeOut(redis, entryId)
-  } catch (error) {
-    log.warn({ job: jobId, error: messageOf(error) }, 'cannot cancel a job; it ends at its limits')
-  }
-}
-
-/** Rejects jobs that nobody has any more: a Redis that lost its data, or a worker whose death was answered into the void */
-const findLost = async (redis: Redis, waiting: Map<string, Waiting>): Promise<void> => {
-  const jobs = [...waiting.values()].flatMap((job) => (job.entryId ? [{ job, entryId: job.entryId }] : []))
-  if (jobs.length === 0) return
-  try {
-    const living = await livingWorkers(redis)
-    const found = await Promise.all(jobs.map(({ entryId }) => redis.xrange(keys.jobs, entryId, entryId)))
-    for (const [index, { job }] of jobs.entries()) {
-      const isHeld = job.worker !== null && living.has(job.worker)
-      job.orphaned = isHeld || found[index]?.length ? 0 : job.orphaned + 1
-      if (job.orphaned > 2) job.reject(failureError(workerLost))
+const cancel = async (redis: Redis, jobId: string, entryId: string | null, signal: AbortSignal): Promise<void> => {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await redis.multi().set(keys.cancelled(jobId), 1, 'EX', CANCEL_MEMORY_S).publish(keys.cancels, jobId).exec()
+      const isTaken = await redis.exists(keys.taken(jobId))
+      if (!isTaken && entryId) await takeOut(redis, entryId)
+      return
+    } catch (error) {
+      if (signal.aborted || attempt === CANCEL_ATTEMPTS) {
+        log.warn({ job: jobId, error: messageOf(error) }, 'cannot cancel a job; it ends at its limits')
+        return
+      }
+      await pause(CANCEL_RETRY_MS, signal)
     }
-  } catch (error) {
-    log.warn({ error: messageOf(error) }, 'cannot see whether jobs are lost')
   }
 }
 

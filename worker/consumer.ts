@@ -2,10 +2,12 @@ import { Value } from '@sinclair/typebox/value'
 import type { Redis } from 'ioredis'
 import { AppError, messageOf } from '../errors.ts'
 import { log } from '../log.ts'
-import { Job, keys, type RunEvent, type RunFailure, type RunResult } from './contract.ts'
+import { blockingConnection } from '../redis.ts'
+import { Job, keys, type RunEvent, type RunFailure, type RunResult, WORKER_DEAD_MS } from './contract.ts'
+import { pause } from './pause.ts'
 import { keepReaping } from './reaper.ts'
 import { reply } from './replies.ts'
-import { beat, takeOut } from './scripts.ts'
+import { beat, dismiss, takeOut } from './scripts.ts'
 
 export type ConsumerOptions = {
   /** Name of this worker, unlike any other's */
@@ -13,8 +15,8 @@ export type ConsumerOptions = {
   /** Programs at once */
   readonly slots: number
   run(job: Job, signal: AbortSignal): Promise<RunResult>
-  /** Whether it may take jobs now */
-  isReady(): boolean
+  /** Why it may take no job now */
+  problem(): AppError | null
 }
 
 export type Consumer = AsyncDisposable & { readonly running: number }
@@ -25,14 +27,23 @@ const BEAT_MS = 1_000
 /** A job's id is remembered this long, so that no second delivery of it starts, in `s` */
 const TAKEN_TTL_S = 3_600
 
-type Batch = [stream: string, entries: [id: string, fields: string[]][]][] | null
+/** How long a worker that stops offers answers to a Redis that is away, in `ms` */
+const STOP_PATIENCE_MS = 10_000
+
+/** `fields` is `null` for an entry that was removed after it was given to us */
+type StreamEntry = [id: string, fields: string[] | null]
+const entriesOf = (batch: unknown): StreamEntry[] => (batch as [stream: string, entries: StreamEntry[]][] | null)?.[0]?.[1] ?? []
 
 /** The worker's half of the queue: takes jobs for its free slots, answers each once. Disposing of it lets running ones finish */
-export const consume = (redis: Redis, { worker, slots, run, isReady }: ConsumerOptions): Consumer => {
-  const running = new Map<string, { controller: AbortController; ended: Promise<void> }>()
+export const consume = (redis: Redis, { worker, slots, run, problem }: ConsumerOptions): Consumer => {
+  const running = new Map<string, { entryId: string; controller: AbortController; ended: Promise<void> }>()
+  /** Entries of ours that are dealt with, but that Redis could not be told of */
+  const settled = new Set<string>()
   const stopped = new AbortController()
-  const reader = redis.duplicate({ maxRetriesPerRequest: null, commandTimeout: undefined })
-  const listener = redis.duplicate({ maxRetriesPerRequest: null, commandTimeout: undefined })
+  const reader = blockingConnection(redis)
+  const listener = blockingConnection(redis)
+  let readerId: number | null = null
+  reader.on('close', () => (readerId = null))
   let slotFreed = Promise.withResolvers<void>()
 
   listener.on('message', (_channel, jobId) => running.get(jobId)?.controller.abort())
@@ -41,59 +52,59 @@ export const consume = (redis: Redis, { worker, slots, run, isReady }: ConsumerO
   const take = async (): Promise<void> => {
     const free = slots - running.size
     if (free <= 0) return slotFreed.promise
-    if (!isReady()) return Bun.sleep(RETRY_MS)
-    const batch = (await reader.xreadgroup(
-      'GROUP',
-      keys.group,
-      worker,
-      'COUNT',
-      free,
-      'BLOCK',
-      POLL_MS,
-      'STREAMS',
-      keys.jobs,
-      '>',
-    )) as Batch
-    for (const [entryId, [, text]] of batch?.[0]?.[1] ?? []) start(entryId, text ?? '')
+    if (problem()) return pause(RETRY_MS, stopped.signal)
+    readerId ??= await reader.client('ID')
+    if (stopped.signal.aborted) return
+    const batch = await reader.xreadgroup('GROUP', keys.group, worker, 'COUNT', free, 'BLOCK', POLL_MS, 'STREAMS', keys.jobs, '>')
+    start(entriesOf(batch))
+  }
+  /** Redis may have given us entries and then lost the connection: they are ours, and nobody runs them */
+  const takeLost = async (): Promise<void> => {
+    const ours = entriesOf(await reader.xreadgroup('GROUP', keys.group, worker, 'STREAMS', keys.jobs, '0'))
+    const known = new Set([...running.values()].map(({ entryId }) => entryId))
+    start(ours.filter(([entryId]) => !known.has(entryId) && !settled.has(entryId)))
+    for (const entryId of settled) {
+      await takeOut(redis, entryId)
+      settled.delete(entryId)
+    }
   }
 
-  const start = (entryId: string, text: string): void => {
-    const job = parse(text)
-    if (!job) {
-      log.error({ entryId }, 'dropped a job of another shape')
-      void takeOut(redis, entryId)
-      return
+  const start = (entries: readonly StreamEntry[]): void => {
+    for (const [entryId, fields] of entries) {
+      const job = parse(fields?.[1] ?? '')
+      if (!job) log.error({ entryId }, 'dropped a job of another shape')
+      // or a second delivery, while the first still runs
+      if (!job || running.has(job.id)) {
+        void takeOut(redis, entryId).catch(() => settled.add(entryId))
+        continue
+      }
+      const controller = new AbortController()
+      const ended = handle(entryId, job, controller.signal).finally(() => {
+        running.delete(job.id)
+        slotFreed.resolve()
+        slotFreed = Promise.withResolvers()
+      })
+      running.set(job.id, { entryId, controller, ended })
     }
-    // a second delivery, while the first still runs
-    if (running.has(job.id)) {
-      void takeOut(redis, entryId)
-      return
-    }
-    const controller = new AbortController()
-    const ended = handle(entryId, job, controller.signal).finally(() => {
-      running.delete(job.id)
-      slotFreed.resolve()
-      slotFreed = Promise.withResolvers()
-    })
-    running.set(job.id, { controller, ended })
   }
 
   const handle = async (entryId: string, job: Job, signal: AbortSignal): Promise<void> => {
     try {
-      const event = await answer(job, signal)
-      if (event && !signal.aborted) await persistently(() => reply(redis, job.replyTo, event), job.expiresAt)
-      await takeOut(redis, entryId)
+      const event = await answer(entryId, job, signal)
+      if (event && !signal.aborted) await persistently(() => reply(redis, job.replyTo, event), job)
+      await persistently(() => takeOut(redis, entryId), job)
     } catch (error) {
+      settled.add(entryId)
       log.error({ job: job.id, error: messageOf(error) }, 'cannot answer a job')
     }
   }
 
   /** The job's one answer; `null` where nobody is to be answered: the caller hung up, or another delivery of the job answers */
-  const answer = async (job: Job, signal: AbortSignal): Promise<RunEvent | null> => {
+  const answer = async (entryId: string, job: Job, signal: AbortSignal): Promise<RunEvent | null> => {
     if (job.expiresAt < Date.now()) return failed(job, { status: 504, code: 'execution_timeout', message: 'Execution timed out' })
-    const isFirst = await redis.set(keys.taken(job.id), worker, 'EX', TAKEN_TTL_S, 'NX')
-    if (!isFirst || (await redis.exists(keys.cancelled(job.id)))) return null
-    await reply(redis, job.replyTo, { type: 'started', job: job.id, worker })
+    const isOurs = await persistently(() => claim(redis, job, `${worker} ${entryId}`), job)
+    if (!isOurs || (await persistently(() => redis.exists(keys.cancelled(job.id)), job))) return null
+    await persistently(() => reply(redis, job.replyTo, { type: 'started', job: job.id, worker }), job)
     return runToEvent(job, signal)
   }
 
@@ -107,30 +118,59 @@ export const consume = (redis: Redis, { worker, slots, run, isReady }: ConsumerO
     }
   }
 
+  /** A Redis that is away is asked again for as long as somebody may wait for the job */
+  const persistently = async <T>(attempt: () => Promise<T>, { expiresAt }: Job): Promise<T> => {
+    let stopAt: number | null = null
+    for (;;) {
+      try {
+        return await attempt()
+      } catch (error) {
+        if (stopped.signal.aborted) stopAt ??= Date.now() + STOP_PATIENCE_MS
+        if (Date.now() > Math.min(expiresAt, stopAt ?? expiresAt)) throw error
+        await Bun.sleep(RETRY_MS)
+      }
+    }
+  }
+
   const loop = async (): Promise<void> => {
+    let isSure = true
     while (!stopped.signal.aborted) {
       try {
+        if (!isSure) await takeLost()
+        isSure = true
         await take()
       } catch (error) {
         if (stopped.signal.aborted) return
-        if (messageOf(error).startsWith('NOGROUP')) await createGroup(redis)
+        isSure = false
+        if (messageOf(error).startsWith('NOGROUP')) await createGroup(redis).catch(() => {})
         else log.warn({ error: messageOf(error) }, 'cannot take jobs; trying again')
-        await Bun.sleep(RETRY_MS)
+        await pause(RETRY_MS, stopped.signal)
       }
     }
   }
   const heartbeat = async (): Promise<void> => {
     while (!stopped.signal.aborted || running.size > 0) {
-      if (isReady() || running.size > 0)
-        await beat(redis, worker).catch((error) => log.warn({ error: messageOf(error) }, 'cannot give a sign of life'))
-      await Bun.sleep(BEAT_MS)
+      await signOfLife().catch((error) => log.warn({ error: messageOf(error) }, 'cannot give a sign of life'))
+      await (stopped.signal.aborted ? Bun.sleep(RETRY_MS) : pause(BEAT_MS, stopped.signal))
     }
+  }
+  const signOfLife = async (): Promise<void> => {
+    const why = problem()
+    if (why) await redis.set(keys.problem, JSON.stringify(failureOf(why)), 'PX', WORKER_DEAD_MS)
+    if (!why || running.size > 0) await beat(redis, worker)
   }
   const looping = createGroup(redis)
     .catch(() => {})
     .then(loop)
   const beating = heartbeat()
   const reaping = keepReaping(redis, stopped.signal)
+  /** Ends a read that waits, at once; what it was given before that is run */
+  const stopReading = async (): Promise<void> => {
+    if (readerId !== null) await redis.client('UNBLOCK', readerId).catch(() => 0)
+    await Promise.race([looping, Bun.sleep(2 * POLL_MS)])
+    reader.disconnect()
+    await looping
+  }
 
   return {
     get running() {
@@ -139,14 +179,13 @@ export const consume = (redis: Redis, { worker, slots, run, isReady }: ConsumerO
     [Symbol.asyncDispose]: async () => {
       stopped.abort()
       slotFreed.resolve()
-      reader.disconnect()
-      await looping
+      await stopReading()
       await Promise.all([...running.values()].map(({ ended }) => ended))
+      await Promise.all([beating, reaping])
       // without Redis the entry goes stale by itself
-      await redis.zrem(keys.workers, worker).catch(() => 0)
+      await dismiss(redis, worker).catch(() => {})
       listener.disconnect()
       redis.disconnect()
-      await Promise.all([beating, reaping])
     },
   }
 }
@@ -175,14 +214,6 @@ const createGroup = async (redis: Redis): Promise<void> => {
   }
 }
 
-/** An answer that Redis could not take is offered again for as long as somebody may wait for it */
-const persistently = async (attempt: () => Promise<void>, until: number): Promise<void> => {
-  for (;;) {
-    try {
-      return await attempt()
-    } catch (error) {
-      if (Date.now() > until) throw error
-      await Bun.sleep(RETRY_MS)
-    }
-  }
-}
+/** Whether this delivery may start the job: the first one of all. Asked again, it says the same */
+const claim = async (redis: Redis, { id }: Job, delivery: string): Promise<boolean> =>
+  (await redis.set(keys.taken(id), delivery, 'EX', TAKEN_TTL_S, 'NX')) !== null || (await redis.get(keys.taken(id))) === delivery

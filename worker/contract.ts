@@ -92,6 +92,8 @@ export const keys = {
   replies: (instance: string) => `run:replies:${instance}`,
   /** Sorted set of ready workers by their last sign of life, `ms` since 1970 by Redis' clock */
   workers: 'run:workers',
+  /** Why a worker that is not ready takes no jobs: a {@link RunFailure} as JSON; goes stale by itself */
+  problem: 'run:problem',
   /** Present once a worker has taken the job: a second delivery is refused */
   taken: (job: string) => `run:taken:${job}`,
   /** Present once the caller has hung up */

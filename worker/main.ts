@@ -40,7 +40,7 @@ export const startWorker = async (env: Environment) => {
       worker: `${hostname()}-${newId()}`,
       slots: config.SANDBOX_MAX_CONCURRENT_JOBS,
       run: (job, signal) => runJob(deps, job, signal),
-      isReady: () => packages.status().serving !== null,
+      problem: packages.unavailable,
     }),
   )
   const app = createWorkerApp({ packages, problem, running: () => consumer.running, slots: config.SANDBOX_MAX_CONCURRENT_JOBS })

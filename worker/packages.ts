@@ -1,16 +1,16 @@
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import { Value } from '@sinclair/typebox/value'
 import { AppError, errnoOf, messageOf } from '../errors.ts'
 import { CATALOG_FILE, Catalog, type Package, PROGRESS_FILE, Progress } from '../init/contract.ts'
 import { composeRoot, type RootPart } from '../jail/root.ts'
 import { log } from '../log.ts'
 import { type CacheOptions, openPackageCache } from './cache.ts'
+import { pause } from './pause.ts'
 
 const WATCH_MS = 1_000
 /** After a set could not be used it is tried again: the disk may have space by then */
-const RETRY_MS = 30_000
+const RETRY_MS = 5_000
 
 /** A composed set of packages: a jail's root. Disposing of it lets go of it; it is unmounted when a newer one serves and nobody holds it */
 export type Runtime = Disposable & {
@@ -23,8 +23,10 @@ export type Runtime = Disposable & {
 export type Packages = AsyncDisposable & {
   /** The set that serves now. Throws an {@link AppError} that says why there is none */
   acquire(): Runtime
-  /** For readiness: the profile that serves, what is being built, what is wrong */
-  status(): { readonly serving: string | null; readonly building: Progress | null; readonly problem: string | null }
+  /** For readiness: the profile that serves, what is being built, what is wrong with the newest set */
+  status(): { readonly serving: string | null; readonly building: Progress | null; readonly problem: AppError | null }
+  /** Why no set serves; `null` where one does */
+  unavailable(): AppError | null
 }
 
 export type PackagesOptions = CacheOptions & {
@@ -38,26 +40,32 @@ export const openPackages = async ({ runDirectory, ...options }: PackagesOptions
   const cache = undo.use(openPackageCache(options))
   const catalogPath = join(options.volume, CATALOG_FILE)
   let current: Composed | null = null
-  let problem: string | null = null
+  let problem: AppError | null = null
+  let artifacts: readonly string[] = []
   let seen = ''
   let retryAt = 0
   let serial = 0
 
+  // where a set could not be used, putting an artifact right is enough for another attempt
+  const version = () => [catalogPath, ...(problem ? artifacts : [])].map(versionOf).join()
   const refresh = async (): Promise<void> => {
-    const version = versionOf(catalogPath)
-    if (version === seen && (problem === null || Date.now() < retryAt)) return
-    seen = version
+    const before = version()
+    if (before === seen && (problem === null || performance.now() < retryAt)) return
+    seen = before
     try {
       const catalog = readCatalog(catalogPath)
+      artifacts = catalog.packages.map(({ artifact }) => join(options.volume, artifact))
       const next = await compose(catalog, (wanted) => cache.ensure(wanted, digestsOf(catalog)), join(runDirectory, `root-${serial++}`))
       current?.retire()
       current = next
       problem = null
+      seen = versionOf(catalogPath)
       log.info({ profile: catalog.profile, packages: catalog.packages.map(({ name, version }) => `${name} ${version}`) }, 'packages serve')
     } catch (error) {
-      problem = messageOf(error)
-      retryAt = Date.now() + RETRY_MS
-      log.error({ error: problem }, 'packages cannot be used')
+      problem = error instanceof AppError ? error : new AppError(503, 'packages_unavailable', messageOf(error), { cause: error })
+      // reading a whole artifact again and again would not make it another
+      retryAt = problem.code === 'package_tampered' ? Infinity : performance.now() + RETRY_MS
+      log.error({ code: problem.code, error: problem.message }, 'packages cannot be used')
     }
   }
   await refresh()
@@ -71,11 +79,13 @@ export const openPackages = async ({ runDirectory, ...options }: PackagesOptions
   })
   const owned = undo.move()
   const progress = () => readProgress(join(options.volume, PROGRESS_FILE))
+  const unavailable = () => (current ? null : notYet(problem, progress()))
   return {
     acquire: () => {
       if (current) return current.acquire()
       throw notYet(problem, progress())
     },
+    unavailable,
     status: () => ({ serving: current?.profile ?? null, building: progress(), problem }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
@@ -84,7 +94,7 @@ export const openPackages = async ({ runDirectory, ...options }: PackagesOptions
 const watch = async (refresh: () => Promise<void>, signal: AbortSignal): Promise<void> => {
   while (!signal.aborted) {
     await refresh()
-    await pause(WATCH_MS, undefined, { signal }).catch(() => 'stopped')
+    await pause(WATCH_MS, signal)
   }
 }
 
@@ -122,10 +132,14 @@ const compose = async (catalog: Catalog, locate: (wanted: Package) => Promise<st
 
 const digestsOf = ({ packages }: Catalog): ReadonlySet<string> => new Set(packages.map(({ digest }) => digest))
 
-/** Changes when the file does */
+/** Changes when the file does, or when the volume goes away or comes back */
 const versionOf = (path: string): string => {
-  const stat = statSync(path, { throwIfNoEntry: false })
-  return stat ? `${stat.ino} ${stat.mtimeMs} ${stat.size}` : 'none'
+  try {
+    const stat = statSync(path)
+    return `${stat.ino} ${stat.mtimeMs} ${stat.size}`
+  } catch (error) {
+    return errnoOf(error) ?? 'unreadable'
+  }
 }
 
 const readCatalog = (path: string): Catalog => {
@@ -154,11 +168,11 @@ const readText = (path: string): string | null => {
   }
 }
 
-const notYet = (problem: string | null, progress: Progress | null): AppError =>
+const notYet = (problem: AppError | null, progress: Progress | null): AppError =>
   progress?.state === 'building'
     ? new AppError(
         503,
         'packages_building',
         `The runtime packages are being built: ${progress.step} (step ${progress.done + 1} of ${progress.total})`,
       )
-    : new AppError(503, 'packages_unavailable', problem ?? 'No packages serve')
+    : (problem ?? new AppError(503, 'packages_unavailable', 'No packages serve'))

@@ -20,6 +20,12 @@ const BEAT = `${NOW}; return redis.call('ZADD', KEYS[1], now, ARGV[1])`
 /** KEYS workers; ARGV longest silence. Returns the names of those that live */
 const ALIVE = `${NOW}; return redis.call('ZRANGEBYSCORE', KEYS[1], now - ARGV[1], '+inf')`
 
+/** KEYS workers, jobs; ARGV group, worker. A consumer that still has entries stays, or nobody would answer them */
+const DISMISS = `
+redis.call('ZREM', KEYS[1], ARGV[2])
+local left = redis.pcall('XPENDING', KEYS[2], ARGV[1], '-', '+', 1, ARGV[2])
+if not left.err and #left == 0 then redis.call('XGROUP', 'DELCONSUMER', KEYS[2], ARGV[1], ARGV[2]) end`
+
 /** KEYS jobs; ARGV group, entry id. Returns the entry if this call removed it */
 const TAKE_OUT = `
 local found = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])
@@ -36,6 +42,17 @@ export const beat = async (redis: Redis, worker: string): Promise<void> => {
 
 export const livingWorkers = async (redis: Redis): Promise<Set<string>> =>
   new Set((await redis.eval(ALIVE, 1, keys.workers, WORKER_DEAD_MS)) as string[])
+
+/** Every worker that is known, with its last sign of life */
+export const signsOfLife = async (redis: Redis): Promise<Map<string, string>> => {
+  const flat = await redis.zrange(keys.workers, '0', '-1', 'WITHSCORES')
+  return new Map(Array.from({ length: flat.length / 2 }, (_, index) => [flat[2 * index] as string, flat[2 * index + 1] as string]))
+}
+
+/** Forgets a worker that is gone */
+export const dismiss = async (redis: Redis, worker: string): Promise<void> => {
+  await redis.eval(DISMISS, 2, keys.workers, keys.jobs, keys.group, worker)
+}
 
 /** Removes an entry from the stream; only one caller gets it */
 export const takeOut = async (redis: Redis, entryId: string): Promise<string | null> =>
