@@ -1,17 +1,25 @@
 import { Redis } from 'ioredis'
 import { log } from './log.ts'
 
-/** A connection for requests: it comes back by itself for ever, while a request that finds Redis gone fails within seconds */
+/** A connection for requests: it comes back by itself for ever, while a request that finds Redis gone fails after the second try to reach it */
 export const connectRedis = (url: string) => {
   const redis = new Redis(url, {
     maxRetriesPerRequest: 1,
+    retryStrategy: () => 200,
     connectTimeout: 3_000,
     commandTimeout: 3_000,
-    retryStrategy: (attempt) => Math.min(50 * 2 ** attempt, 2_000),
     // a replica answers so after a failover: the name now leads to another node
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   })
-  redis.on('error', (error: Error) => log.warn({ error: error.message }, 'Redis is not reachable'))
+  let lost = false
+  redis.on('error', (error: Error) => {
+    if (!lost) log.warn({ error: error.message }, 'Redis is not reachable')
+    lost = true
+  })
+  redis.on('ready', () => {
+    if (lost) log.info('Redis is reachable again')
+    lost = false
+  })
   return redis
 }
 

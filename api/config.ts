@@ -24,7 +24,7 @@ export const ApiConfig = t.Object({
   }),
   MAX_FILE_SIZE: bytes(25 * MIB, 'Largest uploaded file'),
   SANDBOX_RUN_TIMEOUT: milliseconds(30_000, 'Wall time of a run'),
-  SANDBOX_RUN_CPU_TIME: milliseconds(30_000, 'CPU time of a run'),
+  SANDBOX_RUN_CPU_TIME: milliseconds(60_000, 'CPU time of a run, all its processes together'),
   SANDBOX_RUN_CPUS: t.Number({ exclusiveMinimum: 0, default: 2, description: 'CPUs that a run may keep busy at once' }),
   SANDBOX_RUN_MEMORY_LIMIT: bytes(512 * MIB, 'Memory of a run; its files come on top'),
   SANDBOX_DISK_LIMIT: bytes(256 * MIB, 'What a run may write to /mnt/data'),

@@ -47,7 +47,7 @@ const main = async (): Promise<void> => {
   const dataDir = resolve(Bun.env.CODEAPI_DATA_DIR ?? './.data')
   const packages = join(dataDir, 'packages')
   const tools = await prepare(dataDir)
-  await buildPackages(packages, 'complete', { ...Bun.env, CODEAPI_DATA_DIR: dataDir }, new AbortController().signal)
+  await buildPackages('complete', { ...Bun.env, CODEAPI_DATA_DIR: dataDir })
   process.exitCode = await runWithOwnMounts([process.execPath, import.meta.path, INSIDE], {
     ...Bun.env,
     ...tools,

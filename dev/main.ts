@@ -8,7 +8,7 @@ import { Profile } from '../init/contract.ts'
 import { startToolcall } from '../toolcall/main.ts'
 import { startWorker } from '../worker/main.ts'
 import { prepare, runWithOwnMounts, say } from './host.ts'
-import { buildPackages } from './packages.ts'
+import { buildPackagesInSteps } from './packages.ts'
 import { startRedis } from './redis.ts'
 import { openSecrets } from './secrets.ts'
 
@@ -31,11 +31,12 @@ const main = async (): Promise<number> => {
   return runWithOwnMounts([process.execPath, import.meta.path, SERVE], { ...Bun.env, ...tools })
 }
 
-const serve = async (): Promise<void> => {
+/** Serves until it is told to stop, or cannot go on. Resolves with the exit code */
+const serve = async (): Promise<number> => {
   const config = read(DevConfig, Bun.env)
   const stopped = new AbortController()
-  const { promise: stopping, resolve: stop } = Promise.withResolvers<void>()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop())
+  const { promise: ended, resolve: end } = Promise.withResolvers<{ why: string; code: number }>()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end({ why: 'stopping', code: 0 }))
 
   await using services = new AsyncDisposableStack()
   const secrets = await openSecrets(config.CODEAPI_DATA_DIR)
@@ -55,12 +56,18 @@ const serve = async (): Promise<void> => {
   const api = services.use(await startApi(env))
 
   const volume = config.CODEAPI_PACKAGES_DIRECTORY ?? resolve(config.CODEAPI_DATA_DIR, 'packages')
-  const building = buildPackages(volume, config.CODEAPI_PACKAGES_PROFILE, env, stopped.signal).catch((error) => say(messageOf(error)))
+  const building = buildPackagesInSteps(volume, config.CODEAPI_PACKAGES_PROFILE, env, stopped.signal).catch((error) => {
+    // a set that serves already goes on serving
+    if (worker.packages.status().serving) say(messageOf(error))
+    else end({ why: messageOf(error), code: 1 })
+  })
   services.defer(() => building)
   services.defer(() => stopped.abort())
   void announce(worker.problem, api.url, stopped.signal)
-  const end = await Promise.race([stopping, redis.exited])
-  say(typeof end === 'number' ? `redis-server ended with code ${end}; stopping` : 'stopping')
+  void redis.exited.then((code) => end({ why: `redis-server ended with code ${code}; stopping`, code: 1 }))
+  const { why, code } = await ended
+  say(why)
+  return code
 }
 
 /** Waits for a program to run, then says how to run one */
@@ -80,9 +87,8 @@ Try it:
 
 try {
   if (Bun.argv[2] === SERVE) {
-    await serve()
     // connections of clients that went away may linger
-    process.exit(0)
+    process.exit(await serve())
   } else process.exitCode = await main()
 } catch (error) {
   if (!(error instanceof SetupError)) throw error

@@ -15,7 +15,7 @@ const main = async (): Promise<number> => {
   const dataDir = resolve(Bun.env.CODEAPI_DATA_DIR ?? './.data')
   const packages = resolve(Bun.env.CODEAPI_PACKAGES_DIRECTORY ?? join(dataDir, 'packages'))
   const tools = await prepare(dataDir)
-  await buildPackages(packages, 'complete', { ...Bun.env, CODEAPI_DATA_DIR: dataDir }, new AbortController().signal)
+  await buildPackages('complete', { ...Bun.env, CODEAPI_DATA_DIR: dataDir })
 
   mkdirSync(dataDir, { recursive: true })
   const report = join(dataDir, 'test-report.xml')
