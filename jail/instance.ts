@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { openCgroups } from './cgroup.ts'
 import { tryLock, unmount } from './syscalls.ts'
@@ -11,6 +11,8 @@ export const MAX_JAILS = 256
 /** What a worker process owns on its machine while it lives: a directory, a name for its cgroups, a range of user ids */
 export type Instance = Disposable & {
   readonly name: string
+  /** Name of its cgroups: unlike that of a worker whose locks lie in another directory, as in another container of this machine */
+  readonly cgroup: string
   readonly directory: string
   /** The user id of the jail in this place, the same for its group */
   uid(slot: number): number
@@ -28,8 +30,10 @@ const lock = (path: string): number | null => {
 const instanceOf = (runDirectory: string, index: number, descriptor: number): Instance => {
   const name = nameOf(index)
   const directory = join(runDirectory, name)
+  const { dev, ino } = statSync(runDirectory)
   return {
     name,
+    cgroup: `${name}-${dev}-${ino}`,
     directory,
     uid: (slot) => FIRST_UID + index * MAX_JAILS + slot,
     [Symbol.dispose]: () => {
@@ -59,8 +63,8 @@ export const leaseInstance = async (runDirectory: string): Promise<Instance> => 
 }
 
 /** The lock of a directory goes with its process: where it is free, the process is dead, and its jails died with it */
-const sweep = async ({ name, directory }: Instance): Promise<void> => {
-  const cgroups = openCgroups(name)
+const sweep = async ({ cgroup, directory }: Instance): Promise<void> => {
+  const cgroups = openCgroups(cgroup)
   if (!('missing' in cgroups)) await cgroups.remove()
   for (const entry of readdirSync(directory)) unmount(join(directory, entry))
   rmSync(directory, { recursive: true, force: true })

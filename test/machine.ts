@@ -61,8 +61,10 @@ const cgroupRoots = (): string[] =>
 /** The cgroups of an instance's jails, in every hierarchy */
 export const cgroupsOf = (instance: string): string[] =>
   cgroupRoots()
-    .map((root) => join(root, 'codeapi', instance))
-    .flatMap((parent) => (existsSync(parent) ? readdirSync(parent).filter((name) => name.startsWith('jail-')) : []))
+    .map((root) => join(root, 'codeapi'))
+    .filter((parent) => existsSync(parent))
+    .flatMap((parent) => readdirSync(parent).flatMap((name) => (name.startsWith(`${instance}-`) ? [join(parent, name)] : [])))
+    .flatMap((parent) => readdirSync(parent).filter((name) => name.startsWith('jail-')))
 
 /** All that a worker's jails have on this machine now. Empty where none is open */
 export const tracesOf = (instance: string, runDirectory = '/run/codeapi') => {

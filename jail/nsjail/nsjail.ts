@@ -8,7 +8,7 @@ export type NsjailOptions = { readonly binaries: Binaries; readonly instance: In
 
 /** Prepares this process to open jails under its instance's name */
 export const openNsjail = ({ binaries, instance }: NsjailOptions): Jail => {
-  const cgroups = openCgroups(instance.name)
+  const cgroups = openCgroups(instance.cgroup)
   const parent = 'missing' in cgroups ? null : cgroups
   const free = Array.from({ length: MAX_JAILS }, (_, index) => index)
   let serial = 0
