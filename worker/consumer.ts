@@ -19,7 +19,11 @@ export type ConsumerOptions = {
   problem(): AppError | null
 }
 
-export type Consumer = AsyncDisposable & { readonly running: number }
+export type Consumer = AsyncDisposable & {
+  readonly running: number
+  /** Why no job can reach it; `null` where Redis answers */
+  readonly problem: string | null
+}
 
 const POLL_MS = 1_000
 const RETRY_MS = 200
@@ -42,6 +46,7 @@ export const consume = (redis: Redis, { worker, slots, run, problem }: ConsumerO
   const stopped = new AbortController()
   const reader = blockingConnection(redis)
   const listener = blockingConnection(redis)
+  let unreachable: string | null = 'Redis has not answered yet'
   let readerId: number | null = null
   reader.on('close', () => (readerId = null))
   let slotFreed = Promise.withResolvers<void>()
@@ -150,7 +155,11 @@ export const consume = (redis: Redis, { worker, slots, run, problem }: ConsumerO
   }
   const heartbeat = async (): Promise<void> => {
     while (!stopped.signal.aborted || running.size > 0) {
-      await signOfLife().catch((error) => log.warn({ error: messageOf(error) }, 'cannot give a sign of life'))
+      unreachable = await signOfLife().then(
+        () => null,
+        (error) => `Redis does not answer: ${messageOf(error)}`,
+      )
+      if (unreachable) log.warn({ error: unreachable }, 'cannot give a sign of life')
       await (stopped.signal.aborted ? Bun.sleep(RETRY_MS) : pause(BEAT_MS, stopped.signal))
     }
   }
@@ -158,6 +167,10 @@ export const consume = (redis: Redis, { worker, slots, run, problem }: ConsumerO
     const why = problem()
     if (why) await redis.set(keys.problem, JSON.stringify(failureOf(why)), 'PX', WORKER_DEAD_MS)
     if (!why || running.size > 0) await beat(redis, worker)
+    // a message on the channel reaches only who listens at that moment
+    const jobs = [...running.keys()]
+    const cancelled = jobs.length > 0 ? await redis.mget(jobs.map(keys.cancelled)) : []
+    for (const [index, job] of jobs.entries()) if (cancelled[index]) running.get(job)?.controller.abort()
   }
   const looping = createGroup(redis)
     .catch(() => {})
@@ -175,6 +188,9 @@ export const consume = (redis: Redis, { worker, slots, run, problem }: ConsumerO
   return {
     get running() {
       return running.size
+    },
+    get problem() {
+      return unreachable
     },
     [Symbol.asyncDispose]: async () => {
       stopped.abort()

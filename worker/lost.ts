@@ -25,7 +25,7 @@ const CHECK_MS = 1_000
 /** A job in the queue waits this long for a first worker to come, in `ms`: one that restarts is back by then */
 const NO_WORKER_MS = 10_000
 /** A Redis that is away for so long is not waited for, in `ms` */
-const REDIS_AWAY_MS = 15_000
+const REDIS_AWAY_MS = 10_000
 
 /** Looks after callers whose answer may never come, until `signal`: nobody waits for what nobody will say */
 export const keepFindingLost = async (redis: Redis, waiting: ReadonlyMap<string, Waiting>, signal: AbortSignal): Promise<void> => {
@@ -42,7 +42,7 @@ export const keepFindingLost = async (redis: Redis, waiting: ReadonlyMap<string,
         await check(redis, [...waiting.values()], living, now - workerAt > NO_WORKER_MS)
       } catch (error) {
         log.warn({ error: messageOf(error) }, 'cannot see whether jobs are lost')
-        if (now - redisAt > REDIS_AWAY_MS) for (const job of waiting.values()) void (job.reject(redisAway), job.cancel())
+        if (now - redisAt > REDIS_AWAY_MS) for (const job of waiting.values()) giveUp(job)
       }
     }
     await pause(CHECK_MS, signal)
@@ -59,6 +59,11 @@ const check = async (redis: Redis, jobs: readonly Waiting[], living: ReadonlySet
     else if (job.worker === null && job.expiresAt < Date.now()) await expire(job)
     else if (job.worker === null && noWorkerForLong) await refuseUnlessTaken(redis, job)
   }
+}
+
+const giveUp = (job: Waiting): void => {
+  job.reject(redisAway)
+  void job.cancel()
 }
 
 const expire = async (job: Waiting): Promise<void> => {

@@ -33,7 +33,7 @@ export const startWorker = async (env: Environment) => {
       runDirectory: instance.directory,
     }),
   )
-  const problem = canary(jail, packages)
+  const runs = canary(jail, packages)
   const deps = { jail, packages, orderKey, filesUrl: config.FILE_SERVER_URL }
   const consumer = undo.use(
     consume(connectRedis(config.REDIS_URL), {
@@ -43,6 +43,7 @@ export const startWorker = async (env: Environment) => {
       problem: packages.unavailable,
     }),
   )
+  const problem = async () => consumer.problem ?? (await runs())
   const app = createWorkerApp({ packages, problem, running: () => consumer.running, slots: config.SANDBOX_MAX_CONCURRENT_JOBS })
   app.listen({ port: config.WORKER_HEALTH_PORT, hostname: config.CODEAPI_HOST })
   undo.defer(async () => void (await app.stop(true)))

@@ -143,11 +143,21 @@ const versionOf = (path: string): string => {
 }
 
 const readCatalog = (path: string): Catalog => {
-  const catalog: unknown = JSON.parse(readText(path) ?? missingCatalog(path))
+  const catalog: unknown = parse(path, readText(path) ?? missingCatalog(path))
   if (Value.Check(Catalog, catalog)) return catalog
   const first = Value.Errors(Catalog, catalog).First()
-  throw new AppError(503, 'catalog_invalid', `Cannot use ${path}: ${first?.path ?? ''} ${first?.message ?? ''}`)
+  throw invalidCatalog(path, `${first?.path ?? ''} ${first?.message ?? ''}`)
 }
+
+const parse = (path: string, text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw invalidCatalog(path, messageOf(error))
+  }
+}
+
+const invalidCatalog = (path: string, why: string): AppError => new AppError(503, 'catalog_invalid', `Cannot use ${path}: ${why}; run init`)
 
 const missingCatalog = (path: string): never => {
   throw new AppError(503, 'packages_missing', `No packages are installed: ${path} is not there; run init`)

@@ -35,19 +35,28 @@ const placeInput = async (cell: Place, input: Input, files: OrderFiles, signal: 
   const descriptor = openSync(target, 'wx', input.readOnly ? READ_ONLY_MODE : FILE_MODE)
   const hash = new Bun.CryptoHasher('sha256')
   try {
-    for await (const chunk of response.body ?? []) {
+    for await (const chunk of received(response, input)) {
       hash.update(chunk)
       writeSync(descriptor, chunk)
     }
   } finally {
     closeSync(descriptor)
   }
-  if (hash.digest('hex') !== input.sha256) {
-    throw new AppError(502, 'session_input_source_failed', `Cannot deliver ${input.path}: what arrived is not what was stored`)
-  }
+  if (hash.digest('hex') !== input.sha256) throw sourceFailed(input, 'what arrived is not what was stored')
   // a read-only input stays root's
   if (!input.readOnly) chownSync(target, cell.uid, cell.uid)
 }
+
+const received = async function* (response: Response, input: Input) {
+  try {
+    yield* response.body ?? []
+  } catch (cause) {
+    throw sourceFailed(input, 'the file service broke off', cause)
+  }
+}
+
+const sourceFailed = ({ path }: Input, why: string, cause?: unknown): AppError =>
+  new AppError(502, 'session_input_source_failed', `Cannot deliver ${path}: ${why}`, { cause })
 
 /** Every directory of the paths, parents first */
 const directoriesOf = (paths: readonly string[]): string[] => {
