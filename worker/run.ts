@@ -5,6 +5,7 @@ import { AppError } from '../errors.ts'
 import { orderFiles } from '../files/client.ts'
 import type { Jail } from '../jail/jail.ts'
 import { verifyOrder, type WorkOrder } from '../order.ts'
+import { pathProblem } from '../paths.ts'
 import { type Job, JobBody, type RunResult } from './contract.ts'
 import { deliverOutputs } from './deliver.ts'
 import { commandFor } from './languages.ts'
@@ -56,9 +57,20 @@ const accept = async (orderKey: CryptoKey, job: Job): Promise<{ order: WorkOrder
   const refuse = (why: string) => new AppError(401, 'invalid_order', `Cannot accept the work order: ${why}`)
   if (order.jti !== job.id) throw refuse('it is for another job')
   if (createHash('sha256').update(job.body).digest('hex') !== order.body) throw refuse('the body is not the one that was signed')
-  const body: unknown = JSON.parse(job.body)
+  const body = parse(job.body)
   if (!Value.Check(JobBody, body)) throw refuse('the body has another shape')
+  // it is written to as root
+  if (body.inputs.some(({ path }) => pathProblem(path) !== null)) throw refuse('an input lies outside of the workspace')
   const mayRead = new Set(order.reads.map(({ session, file }) => `${session}/${file}`))
   if (!body.inputs.every(({ session, id }) => mayRead.has(`${session}/${id}`))) throw refuse('it does not allow an input')
   return { order, body }
+}
+
+/** `undefined`, which has no shape, for what is not JSON */
+const parse = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
