@@ -131,9 +131,9 @@ describe.skipIf(jailsMissing() !== null)('a worker, given a job by somebody who 
     await push({ id, body, order })
     expect(await eventsOf(id)).toEqual(refused(id))
 
-    const [other, escape] = [newId(), bodyOf({ inputs: [{ ...input, path: '../../escape' }] })]
+    const [other, outside] = [newId(), bodyOf({ inputs: [{ ...input, path: '../../escape' }] })]
     const reads = [{ session: input.session, file: input.id }]
-    await push({ id: other, body: escape, order: await signOrder(key, orderOf(other, escape, { reads })) })
+    await push({ id: other, body: outside, order: await signOrder(key, orderOf(other, outside, { reads })) })
     expect(await eventsOf(other)).toEqual(refused(other))
 
     const url = `${services.env.FILE_SERVER_URL}/sessions/${session}/objects/${file}`
