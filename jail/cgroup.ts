@@ -97,6 +97,16 @@ const removeTree = async (directory: string, killAll: (directory: string) => voi
   removeIfUnused(dirname(directory))
 }
 
+/** All of them, or none */
+const makeAll = (directories: readonly string[]): void => {
+  using undo = new DisposableStack()
+  for (const directory of directories) {
+    mkdirSync(directory)
+    undo.defer(() => rmdirSync(directory))
+  }
+  undo.move()
+}
+
 const killEach = (directory: string): void => processesIn(directory).forEach(kill)
 
 /** cgroups(7) version 1: one hierarchy for each controller */
@@ -105,7 +115,7 @@ const versionOne = (parents: Readonly<Record<Controller, string>>): CgroupParent
   create: (name) => {
     const at = Object.fromEntries(Object.entries(parents).map(([controller, parent]) => [controller, join(parent, name)])) as typeof parents
     const directories = [...new Set(Object.values(at))]
-    for (const directory of directories) mkdirSync(directory)
+    makeAll(directories)
     const swapIsCounted = existsSync(join(at.memory, 'memory.memsw.limit_in_bytes'))
     return {
       joinFiles: directories.map((directory) => join(directory, 'cgroup.procs')),
@@ -133,7 +143,7 @@ const versionOne = (parents: Readonly<Record<Controller, string>>): CgroupParent
 })
 
 /** cgroups(7) version 2: one hierarchy for all controllers */
-const versionTwo = (parent: string): CgroupParent => {
+export const versionTwo = (parent: string): CgroupParent => {
   const killAll = (directory: string) => write(directory, 'cgroup.kill', 1)
   return {
     version: 2,

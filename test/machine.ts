@@ -24,7 +24,13 @@ const readProc = (path: string): string => {
   }
 }
 
-type Process = { readonly pid: number; readonly command: string; readonly uid: number; readonly ended: boolean }
+type Process = {
+  readonly pid: number
+  readonly command: string
+  readonly uid: number
+  /** Dead, and PID 1 will bury it in its own time */
+  readonly ended: boolean
+}
 
 /** Every process of this machine, those in jails included */
 export const processes = (): Process[] =>
@@ -35,7 +41,7 @@ export const processes = (): Process[] =>
       if (!status) return []
       const command = readProc(`/proc/${name}/cmdline`).replaceAll('\0', ' ').trim()
       const uid = Number(/^Uid:\t(\d+)/m.exec(status)?.[1])
-      return [{ pid: Number(name), command, uid, ended: /^State:\tZ/m.test(status) }]
+      return [{ pid: Number(name), command, uid, ended: /^State:\tZ/m.test(status) && /^PPid:\t1$/m.test(status) }]
     })
 
 /** Pids of the living processes whose arguments hold `text` */
@@ -73,6 +79,7 @@ export const tracesOf = (instance: string, runDirectory = '/run/codeapi') => {
   const isJail = (name: string) => name.includes('/jail-')
   return {
     processes: processes()
+      .filter(({ ended }) => !ended)
       .filter(({ uid, command }) => (uid >= firstUid && uid < firstUid + MAX_JAILS) || command.includes(`${directory}/`))
       .map(({ pid, command }) => `${pid} ${command}`),
     cgroups: cgroupsOf(instance),

@@ -139,7 +139,10 @@ const run = async (child: Child, cgroup: Cgroup | null, { argv, env, limits, sig
   const cpuMs = () => (cgroup && before ? cgroup.usage().cpuMs - before.cpuMs : 0)
 
   let reason: KillReason | null = null
+  let isOver = false
   const end = (why: KillReason) => {
+    // what comes after the program's own end does not change how it ended
+    if (isOver) return
     reason ??= why
     child.kill()
   }
@@ -154,6 +157,7 @@ const run = async (child: Child, cgroup: Cgroup | null, { argv, env, limits, sig
     if (signal?.aborted) cancel()
     await child.control.start(argv, env)
     const report = await child.control.next()
+    isOver = true
     const wallMs = performance.now() - startedAt
     // whatever is still there is nsjail on its way out, or what we have just killed
     child.kill()

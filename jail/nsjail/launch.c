@@ -2,7 +2,7 @@
  * launch CGROUP_PROCS_FILE... -- PROGRAM ARGUMENT...
  *
  * Joins cgroups, then becomes the program, so that nothing of a jail ever runs outside its limits. The program
- * dies with the process that started it (PR_SET_PDEATHSIG).
+ * dies with the process that started it (PR_SET_PDEATHSIG), and does not hear the signals of that one's terminal.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -37,6 +37,8 @@ int main(int count, char **arguments)
 	/* it may have died before that */
 	if (getppid() != parent)
 		return 125;
+	/* a Ctrl-C that tells the worker to stop lets the programs that run finish */
+	setsid();
 	execv(arguments[at + 1], arguments + at + 1);
 	return fail(arguments[at + 1]);
 }

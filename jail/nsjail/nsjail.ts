@@ -18,15 +18,19 @@ export const openNsjail = ({ binaries, instance }: NsjailOptions): Jail => {
     open: async (root, limits) => {
       const slot = free.shift()
       if (slot === undefined) throw new JailError(`Cannot open a jail: ${MAX_JAILS} are open already`)
+      using undo = new DisposableStack()
+      undo.defer(() => free.push(slot))
       const name = `jail-${slot}-${serial++}`
+      const cgroup = parent?.create(name) ?? null
+      const giveBack = undo.move()
       return openCell({
         binaries,
         root,
         uid: instance.uid(slot),
         place: join(instance.directory, name),
-        cgroup: parent?.create(name) ?? null,
+        cgroup,
         limits,
-        onClose: () => free.push(slot),
+        onClose: () => giveBack.dispose(),
       })
     },
     [Symbol.asyncDispose]: async () => parent?.remove(),
