@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { MAX_PATH_CHARS, MAX_PATH_DEPTH, pathConflict, pathProblem } from './paths.ts'
+import { MAX_PATH_CHARS, MAX_PATH_DEPTH, pathConflict, pathProblem } from '../paths.ts'
 
 test.each(['a', 'a.txt', 'a/b/c.txt', 'säle 図.csv', '.hidden', '..a', 'a..b', '...', '-rf', ' ', "it's", 'a'.repeat(255), '🙂.png'])(
   'pathProblem() lets %j pass',
