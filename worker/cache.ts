@@ -1,6 +1,18 @@
 import { Database } from 'bun:sqlite'
-import { closeSync, createReadStream, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  closeSync,
+  createReadStream,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
 import { AppError, errnoOf } from '../errors.ts'
 import type { Package } from '../init/contract.ts'
 import { tryLock } from '../jail/syscalls.ts'
@@ -37,7 +49,9 @@ export const openPackageCache = ({ volume, directory, budgetBytes }: CacheOption
   const finish = database.query(`UPDATE packages SET state = 'ready' WHERE digest = $digest`)
   const touch = database.query(`UPDATE packages SET last_used_at = $now WHERE digest = $digest AND state = 'ready' RETURNING digest`)
   const forget = database.query(`DELETE FROM packages WHERE digest = $digest`)
-  const leastRecentlyUsed = database.query<Row, []>(`SELECT digest, size FROM packages ORDER BY last_used_at`)
+  const unfinished = database.query<Row, []>(`SELECT digest, size FROM packages WHERE state = 'copying'`)
+  const total = database.query<{ bytes: number }, []>(`SELECT COALESCE(SUM(size), 0) AS bytes FROM packages`)
+  const leastRecentlyUsed = database.query<Row, []>(`SELECT digest, size FROM packages WHERE state = 'ready' ORDER BY last_used_at`)
 
   const pathOf = (digest: string) => join(directory, `${digest.replace('sha256:', '')}.erofs`)
 
@@ -45,16 +59,30 @@ export const openPackageCache = ({ volume, directory, budgetBytes }: CacheOption
   const isReady = ({ digest, size }: Package): boolean =>
     touch.get({ digest, now: Date.now() }) !== null && statSync(pathOf(digest), { throwIfNoEntry: false })?.size === size
 
+  /** Copies whose process died while it made them */
+  const removeUnfinished = (): void => {
+    for (const { digest } of unfinished.all()) {
+      const descriptor = openSync(`${pathOf(digest)}.lock`, 'w')
+      try {
+        if (!tryLock(descriptor)) continue
+        rmSync(`${pathOf(digest)}.part`, { force: true })
+        forget.run({ digest })
+      } finally {
+        closeSync(descriptor)
+      }
+    }
+  }
+
   const makeRoom = (bytes: number, inUse: ReadonlySet<string>): void => {
-    const rows = leastRecentlyUsed.all()
-    let total = rows.reduce((sum, row) => sum + row.size, bytes)
-    for (const { digest, size } of rows) {
-      if (total <= budgetBytes) return
+    removeUnfinished()
+    let after = (total.get()?.bytes ?? 0) + bytes
+    for (const { digest, size } of leastRecentlyUsed.all()) {
+      if (after <= budgetBytes) return
       if (inUse.has(digest)) continue
       // a worker that has it mounted keeps its bytes until it unmounts
       rmSync(pathOf(digest), { force: true })
       forget.run({ digest })
-      total -= size
+      after -= size
       log.info({ digest }, 'evicted a package from the local cache')
     }
   }
@@ -64,8 +92,9 @@ export const openPackageCache = ({ volume, directory, budgetBytes }: CacheOption
       if (isReady(wanted)) return pathOf(wanted.digest)
       using _lock = await waitForLock(`${pathOf(wanted.digest)}.lock`)
       if (isReady(wanted)) return pathOf(wanted.digest)
-      makeRoom(wanted.size, new Set([...inUse, wanted.digest]))
       const { digest, name, version, size } = wanted
+      forget.run({ digest })
+      makeRoom(size, inUse)
       begin.run({ digest, name, version, size, now: Date.now() })
       try {
         await copyVerified(wanted, join(volume, wanted.artifact), pathOf(digest))
@@ -94,6 +123,8 @@ const copyVerified = async ({ name, digest, size }: Package, from: string, to: s
   try {
     const hash = new Bun.CryptoHasher('sha256')
     if (!existsSync(from)) throw new AppError(503, 'package_missing', `Cannot use package ${name}: ${from} is not there; run init again`)
+    const { bavail, bsize } = statfsSync(dirname(to))
+    if (bavail * bsize < size) throw noSpace(name, size, to)
     const target = openSync(part, 'w')
     try {
       for await (const chunk of createReadStream(from, { highWaterMark: 1024 * 1024 })) {
@@ -115,9 +146,9 @@ const copyVerified = async ({ name, digest, size }: Package, from: string, to: s
     renameSync(part, to)
   } catch (error) {
     rmSync(part, { force: true })
-    if (errnoOf(error) === 'ENOSPC') {
-      throw new AppError(503, 'package_no_space', `Cannot copy package ${name} (${size} bytes): no space left for ${to}`, { cause: error })
-    }
-    throw error
+    throw errnoOf(error) === 'ENOSPC' ? noSpace(name, size, to, error) : error
   }
 }
+
+const noSpace = (name: string, size: number, to: string, cause?: unknown): AppError =>
+  new AppError(503, 'package_no_space', `Cannot copy package ${name} (${size} bytes): no space left for ${to}`, { cause })
