@@ -2,6 +2,7 @@ import { type Environment, read } from '../config.ts'
 import { SetupError } from '../errors.ts'
 import { filesClient } from '../files/client.ts'
 import { newId } from '../ids.ts'
+import { listen } from '../listen.ts'
 import { log } from '../log.ts'
 import { importSigningKey } from '../order.ts'
 import { connectRedis } from '../redis.ts'
@@ -50,9 +51,9 @@ export const startApi = async (env: Environment) => {
     jobTimeoutMs: config.JOB_TIMEOUT,
     jsonLimitBytes: config.CODEAPI_HTTP_JSON_LIMIT,
     maxFileBytes: config.MAX_FILE_SIZE,
-  }).listen({ port: config.SERVICE_PORT, hostname: config.CODEAPI_HOST })
+  })
+  const url = listen(app, { port: config.SERVICE_PORT, hostname: config.CODEAPI_HOST, variable: 'SERVICE_PORT' })
   undo.defer(async () => void (await app.stop()))
-  const url = app.server?.url.origin ?? ''
   log.info({ url }, 'api is listening')
   const owned = undo.move()
   return { url, [Symbol.asyncDispose]: () => owned.disposeAsync() }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { type Environment, read } from '../config.ts'
 import { messageOf, SetupError } from '../errors.ts'
+import { listen } from '../listen.ts'
 import { log } from '../log.ts'
 import { importVerifyingKey } from '../order.ts'
 import { connectRedis } from '../redis.ts'
@@ -22,12 +23,13 @@ export const startFiles = async (env: Environment) => {
   const store = await openStore(config)
   const redis = connectRedis(config.REDIS_URL)
   const ttlMs = config.SESSION_CACHE_TTL * 1_000
-  const app = createFiles({ redis, store, internalToken: config.CODEAPI_INTERNAL_SERVICE_TOKEN, orderKey, ttlMs }).listen({
+  const app = createFiles({ redis, store, internalToken: config.CODEAPI_INTERNAL_SERVICE_TOKEN, orderKey, ttlMs })
+  const url = listen(app, {
     port: config.FILE_SERVER_PORT,
     hostname: config.FILE_SERVER_HOST ?? config.CODEAPI_HOST,
+    variable: 'FILE_SERVER_PORT',
   })
   const sweeper = sweeping({ redis, store, ttlMs, everyMs: config.CODEAPI_FILES_SWEEP_MS })
-  const url = app.server?.url.origin ?? ''
   log.info({ url, store: config.CODEAPI_FILE_STORE }, 'files is listening')
   return {
     url,

@@ -1,4 +1,5 @@
 import { type Environment, read } from '../config.ts'
+import { listen } from '../listen.ts'
 import { log } from '../log.ts'
 import { runService } from '../service.ts'
 import { createToolcall } from './app.ts'
@@ -6,8 +7,8 @@ import { ToolcallConfig } from './config.ts'
 
 export const startToolcall = async (env: Environment) => {
   const config = read(ToolcallConfig, env)
-  const app = createToolcall().listen({ port: config.TOOL_CALL_SERVER_PORT, hostname: config.CODEAPI_HOST })
-  const url = app.server?.url.origin ?? ''
+  const app = createToolcall()
+  const url = listen(app, { port: config.TOOL_CALL_SERVER_PORT, hostname: config.CODEAPI_HOST, variable: 'TOOL_CALL_SERVER_PORT' })
   log.info({ url }, 'toolcall is listening')
   return { url, [Symbol.asyncDispose]: async () => void (await app.stop()) }
 }

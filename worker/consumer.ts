@@ -9,12 +9,15 @@ import { keepReaping } from './reaper.ts'
 import { reply } from './replies.ts'
 import { beat, dismiss, takeOut } from './scripts.ts'
 
+/** A run's result. Disposing of it takes its jail apart, for which nobody need wait */
+export type Ran = AsyncDisposable & { readonly result: RunResult }
+
 export type ConsumerOptions = {
   /** Name of this worker, unlike any other's */
   readonly worker: string
   /** Programs at once */
   readonly slots: number
-  run(job: Job, signal: AbortSignal): Promise<RunResult>
+  run(job: Job, signal: AbortSignal): Promise<Ran>
   /** Why it may take no job now */
   problem(): AppError | null
 }
@@ -47,6 +50,8 @@ export const consume = (redis: Redis, { worker, slots, run, problem }: ConsumerO
   const reader = blockingConnection(redis)
   const listener = blockingConnection(redis)
   let unreachable: string | null = 'Redis has not answered yet'
+  /** Whether api counts on this worker */
+  let isKnown = false
   let readerId: number | null = null
   reader.on('close', () => (readerId = null))
   let slotFreed = Promise.withResolvers<void>()
@@ -57,7 +62,13 @@ export const consume = (redis: Redis, { worker, slots, run, problem }: ConsumerO
   const take = async (): Promise<void> => {
     const free = slots - running.size
     if (free <= 0) return slotFreed.promise
-    if (problem()) return pause(RETRY_MS, stopped.signal)
+    if (problem()) {
+      isKnown = false
+      return pause(RETRY_MS, stopped.signal)
+    }
+    // whoever is told that it is ready may ask at once
+    if (!isKnown) await beat(redis, worker)
+    isKnown = true
     readerId ??= await reader.client('ID')
     if (stopped.signal.aborted) return
     const batch = await reader.xreadgroup('GROUP', keys.group, worker, 'COUNT', free, 'BLOCK', POLL_MS, 'STREAMS', keys.jobs, '>')
@@ -95,27 +106,28 @@ export const consume = (redis: Redis, { worker, slots, run, problem }: ConsumerO
 
   const handle = async (entryId: string, job: Job, signal: AbortSignal): Promise<void> => {
     try {
-      const event = await answer(entryId, job, signal)
+      await using ran = new AsyncDisposableStack()
+      const event = await answer(entryId, job, signal, ran)
       if (event && !signal.aborted) await persistently(() => reply(redis, job.replyTo, event), job)
       await persistently(() => takeOut(redis, entryId), job)
     } catch (error) {
       settled.add(entryId)
-      log.error({ job: job.id, error: messageOf(error) }, 'cannot answer a job')
+      log.error({ job: job.id, error: messageOf(error) }, 'cannot wind a job up')
     }
   }
 
   /** The job's one answer; `null` where nobody is to be answered: the caller hung up, or another delivery of the job answers */
-  const answer = async (entryId: string, job: Job, signal: AbortSignal): Promise<RunEvent | null> => {
+  const answer = async (entryId: string, job: Job, signal: AbortSignal, owned: AsyncDisposableStack): Promise<RunEvent | null> => {
     if (job.expiresAt < Date.now()) return failed(job, { status: 504, code: 'execution_timeout', message: 'Execution timed out' })
     const isOurs = await persistently(() => claim(redis, job, `${worker} ${entryId}`), job)
     if (!isOurs || (await persistently(() => redis.exists(keys.cancelled(job.id)), job))) return null
     await persistently(() => reply(redis, job.replyTo, { type: 'started', job: job.id, worker }), job)
-    return runToEvent(job, signal)
+    return runToEvent(job, signal, owned)
   }
 
-  const runToEvent = async (job: Job, signal: AbortSignal): Promise<RunEvent> => {
+  const runToEvent = async (job: Job, signal: AbortSignal, owned: AsyncDisposableStack): Promise<RunEvent> => {
     try {
-      return { type: 'done', job: job.id, result: await run(job, signal) }
+      return { type: 'done', job: job.id, result: owned.use(await run(job, signal)).result }
     } catch (error) {
       if (!signal.aborted)
         log.error({ job: job.id, error: messageOf(error), cause: messageOf((error as Error).cause ?? '') }, 'a run failed')
@@ -190,7 +202,7 @@ export const consume = (redis: Redis, { worker, slots, run, problem }: ConsumerO
       return running.size
     },
     get problem() {
-      return unreachable
+      return unreachable ?? (isKnown ? null : 'no package serves yet, or Redis has not been told')
     },
     [Symbol.asyncDispose]: async () => {
       stopped.abort()

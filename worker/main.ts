@@ -5,6 +5,7 @@ import { SetupError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { leaseInstance } from '../jail/instance.ts'
 import { openNsjail } from '../jail/nsjail/nsjail.ts'
+import { listen } from '../listen.ts'
 import { log } from '../log.ts'
 import { importVerifyingKey } from '../order.ts'
 import { connectRedis } from '../redis.ts'
@@ -45,9 +46,8 @@ export const startWorker = async (env: Environment) => {
   )
   const problem = async () => consumer.problem ?? (await runs())
   const app = createWorkerApp({ packages, problem, running: () => consumer.running, slots: config.SANDBOX_MAX_CONCURRENT_JOBS })
-  app.listen({ port: config.WORKER_HEALTH_PORT, hostname: config.CODEAPI_HOST })
+  const url = listen(app, { port: config.WORKER_HEALTH_PORT, hostname: config.CODEAPI_HOST, variable: 'WORKER_HEALTH_PORT' })
   undo.defer(async () => void (await app.stop(true)))
-  const url = app.server?.url.origin ?? ''
   log.info({ url, isolation: jail.name, instance: instance.name }, 'worker is listening')
   const owned = undo.move()
   return { url, instance: instance.name, problem, packages, [Symbol.asyncDispose]: () => owned.disposeAsync() }

@@ -6,7 +6,8 @@ import { orderFiles } from '../files/client.ts'
 import type { Jail } from '../jail/jail.ts'
 import { verifyOrder, type WorkOrder } from '../order.ts'
 import { pathProblem } from '../paths.ts'
-import { type Job, JobBody, type RunResult } from './contract.ts'
+import type { Ran } from './consumer.ts'
+import { type Job, JobBody } from './contract.ts'
 import { deliverOutputs } from './deliver.ts'
 import { commandFor } from './languages.ts'
 import { skippedLine } from './outputs.ts'
@@ -25,20 +26,21 @@ export type RunDeps = {
  * The story of a run: order → cell → inputs → program → outputs → result.
  * A run that ends badly is a result. Throws an {@link AppError} where the service failed or the order forbids it.
  */
-export const runJob = async ({ jail, packages, orderKey, filesUrl }: RunDeps, job: Job, signal: AbortSignal): Promise<RunResult> => {
+export const runJob = async ({ jail, packages, orderKey, filesUrl }: RunDeps, job: Job, signal: AbortSignal): Promise<Ran> => {
   const { order, body } = await accept(orderKey, job)
   const files = orderFiles({ url: filesUrl, order: job.order })
-  using runtime = packages.acquire()
+  await using undo = new AsyncDisposableStack()
+  const runtime = undo.use(packages.acquire())
   const command = commandFor(body.language, runtime.packages, body.args, new Set(body.inputs.map(({ path }) => path)))
   if ('missing' in command) throw runtime.missing(command.missing)
 
-  await using cell = await jail.open(runtime.root, order.limits)
+  const cell = undo.use(await jail.open(runtime.root, order.limits))
   await placeInputs(cell, body.inputs, files, signal)
   placeProgram(cell, command.entry, body.code)
   const outcome = await cell.run({ argv: command.argv, env: command.env, limits: order.limits, signal })
   signal.throwIfAborted()
   const { skipped, ...delivered } = await deliverOutputs(cell, body.inputs, { path: command.entry, code: body.code }, order, files, signal)
-  return {
+  const result = {
     status: outcome.status,
     exitCode: outcome.exitCode,
     signal: outcome.signal,
@@ -49,6 +51,8 @@ export const runJob = async ({ jail, packages, orderKey, filesUrl }: RunDeps, jo
     ...tell(outcome, order.limits, [skippedLine(skipped)]),
     ...delivered,
   }
+  const owned = undo.move()
+  return { result, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
 /** What the order allows, and what is asked; the two must belong together */
