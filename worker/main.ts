@@ -44,7 +44,7 @@ export const startWorker = async (env: Environment) => {
       problem: packages.unavailable,
     }),
   )
-  const problem = async () => consumer.problem ?? (await runs())
+  const problem = async () => packages.unavailable()?.message ?? consumer.problem ?? (await runs())
   const app = createWorkerApp({ packages, problem, running: () => consumer.running, slots: config.SANDBOX_MAX_CONCURRENT_JOBS })
   const url = listen(app, { port: config.WORKER_HEALTH_PORT, hostname: config.CODEAPI_HOST, variable: 'WORKER_HEALTH_PORT' })
   undo.defer(async () => void (await app.stop(true)))
