@@ -9,6 +9,7 @@ import type { Limits } from '../jail/limits.ts'
 import { nsjailConfig } from '../jail/nsjail/config.ts'
 import { openNsjail } from '../jail/nsjail/nsjail.ts'
 import { composeRoot } from '../jail/root.ts'
+import { openUnmounter } from '../jail/unmount.ts'
 import { openWorkspace } from '../jail/workspace.ts'
 import { exec, startServices } from '../test/services.ts'
 import { commandFor } from '../worker/languages.ts'
@@ -75,7 +76,8 @@ const measure = async (): Promise<void> => {
   if ('missing' in command) throw new SetupError('Cannot measure: no package provides python3')
 
   const uid = instance.uid(200)
-  using workspace = openWorkspace(join(instance.directory, 'bare'), uid, LIMITS.diskBytes)
+  using unmounter = openUnmounter()
+  await using workspace = openWorkspace(join(instance.directory, 'bare'), uid, LIMITS.diskBytes, unmounter)
   const config = join(instance.directory, 'bare.cfg')
   const base = nsjailConfig({
     root: root.path,

@@ -1,17 +1,20 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { errnoOf, messageOf } from '../errors.ts'
 import type { Limits } from './limits.ts'
 
-/** What a run has used so far */
-export type Usage = { readonly cpuMs: number; readonly peakMemoryBytes: number; readonly oomKills: number }
+/** Memory used so far: the most at once, and how many processes were killed for want of it */
+export type MemoryUse = { readonly peakBytes: number; readonly oomKills: number }
 
 /** One jail's cgroup, made before it and read after it, whatever the hierarchy's version */
 export type Cgroup = {
   /** Files that a process writes `0` to in order to join */
   readonly joinFiles: readonly string[]
   limit(limits: Pick<Limits, 'memoryBytes' | 'pids' | 'cpus'>): void
-  usage(): Usage
+  /** CPU time of all that was ever in it */
+  cpuMs(): number
+  memory(): MemoryUse
   /** Kills what is in it, new children included, and resolves when it is empty */
   kill(): Promise<void>
   remove(): Promise<void>
@@ -61,7 +64,8 @@ const removeDirectory = async (directory: string): Promise<void> => {
   const deadline = performance.now() + EMPTY_DEADLINE_MS
   for (;;) {
     try {
-      rmdirSync(directory)
+      // the kernel may wait for its other CPUs here: not on our thread
+      await rmdir(directory)
       return
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return
@@ -126,9 +130,9 @@ const versionOne = (parents: Readonly<Record<Controller, string>>): CgroupParent
         write(at.cpu, 'cpu.cfs_period_us', CPU_PERIOD_US)
         write(at.cpu, 'cpu.cfs_quota_us', Math.round(cpus * CPU_PERIOD_US))
       },
-      usage: () => ({
-        cpuMs: readNumber(at.cpuacct, 'cpuacct.usage') / 1e6,
-        peakMemoryBytes: readNumber(at.memory, 'memory.max_usage_in_bytes'),
+      cpuMs: () => readNumber(at.cpuacct, 'cpuacct.usage') / 1e6,
+      memory: () => ({
+        peakBytes: readNumber(at.memory, 'memory.max_usage_in_bytes'),
         oomKills: readField(at.memory, 'memory.oom_control', 'oom_kill'),
       }),
       kill: () => killUntilEmpty(at.pids, () => killEach(at.pids)),
@@ -158,10 +162,10 @@ export const versionTwo = (parent: string): CgroupParent => {
           write(at, 'pids.max', pids)
           write(at, 'cpu.max', `${Math.round(cpus * CPU_PERIOD_US)} ${CPU_PERIOD_US}`)
         },
-        usage: () => ({
-          cpuMs: readField(at, 'cpu.stat', 'usage_usec') / 1e3,
+        cpuMs: () => readField(at, 'cpu.stat', 'usage_usec') / 1e3,
+        memory: () => ({
           // before Linux 5.19 there is no record of the peak
-          peakMemoryBytes: readNumber(at, existsSync(join(at, 'memory.peak')) ? 'memory.peak' : 'memory.current'),
+          peakBytes: readNumber(at, existsSync(join(at, 'memory.peak')) ? 'memory.peak' : 'memory.current'),
           oomKills: readField(at, 'memory.events', 'oom_kill'),
         }),
         kill: () => killUntilEmpty(at, () => killAll(at)),

@@ -6,6 +6,7 @@ import type { Cell, Program } from '../jail.ts'
 import type { Limits } from '../limits.ts'
 import { endingOf, type KillReason, type Outcome } from '../outcome.ts'
 import { openPipe, openSocketPair } from '../syscalls.ts'
+import type { Unmounter } from '../unmount.ts'
 import { openWorkspace, type Workspace } from '../workspace.ts'
 import { nsjailConfig } from './config.ts'
 import { type Control, openControl } from './control.ts'
@@ -32,6 +33,7 @@ export type CellOptions = {
   /** Path on the host for the workspace and nsjail's configuration; nothing is there yet */
   readonly place: string
   readonly cgroup: Cgroup | null
+  readonly unmounter: Unmounter
   readonly limits: Pick<Limits, 'pids' | 'openFiles' | 'diskBytes'>
   /** Called once everything is gone */
   readonly onClose: () => void
@@ -48,7 +50,7 @@ export const openCell = async (options: CellOptions): Promise<Cell> => {
   undo.defer(options.onClose)
   const { cgroup, uid, limits } = options
   if (cgroup) undo.defer(() => cgroup.remove())
-  const workspace = undo.use(openWorkspace(`${options.place}.data`, uid, limits.diskBytes))
+  const workspace = undo.use(openWorkspace(`${options.place}.data`, uid, limits.diskBytes, options.unmounter))
   const child = undo.use(spawn(options, workspace))
   const deadline = setTimeout(child.kill, OPEN_DEADLINE_MS)
   const ready = await child.control.next().finally(() => clearTimeout(deadline))
@@ -135,8 +137,8 @@ const spawn = ({ binaries, root, uid, place, cgroup, limits }: CellOptions, work
 
 const run = async (child: Child, cgroup: Cgroup | null, { argv, env, limits, signal }: Program): Promise<Outcome> => {
   cgroup?.limit({ memoryBytes: limits.memoryBytes + limits.diskBytes + OWN_MEMORY_BYTES, pids: limits.pids + OWN_PIDS, cpus: limits.cpus })
-  const before = cgroup?.usage()
-  const cpuMs = () => (cgroup && before ? cgroup.usage().cpuMs - before.cpuMs : 0)
+  const openedMs = cgroup?.cpuMs() ?? 0
+  const cpuMs = () => (cgroup?.cpuMs() ?? 0) - openedMs
 
   let reason: KillReason | null = null
   let isOver = false
@@ -165,15 +167,15 @@ const run = async (child: Child, cgroup: Cgroup | null, { argv, env, limits, sig
     await cgroup?.kill()
     const [stdout, stderr] = await streams
     if (report?.type === 'failed') throw new JailError(`Cannot start ${argv[0]}: ${getSystemErrorName(-report.value)}`)
-    const usage = cgroup?.usage()
-    const oomKills = (usage?.oomKills ?? 0) - (before?.oomKills ?? 0)
+    const memory = cgroup?.memory() ?? { peakBytes: null, oomKills: 0 }
+    const { oomKills } = memory
     return {
       ...endingOf({ reason, waitStatus: report?.type === 'ended' ? report.value : null, oomKills, stdoutTruncated: stdout.truncated }),
       stdout,
       stderr,
       wallMs: Math.round(wallMs),
       cpuMs: Math.round(cpuMs()),
-      memoryBytes: usage?.peakMemoryBytes ?? null,
+      memoryBytes: memory.peakBytes,
       oomKills,
     }
   } finally {

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { openCgroups } from '../cgroup.ts'
 import { type Instance, MAX_JAILS } from '../instance.ts'
 import type { Jail } from '../jail.ts'
+import { openUnmounter } from '../unmount.ts'
 import { type Binaries, JailError, openCell } from './cell.ts'
 
 export type NsjailOptions = { readonly binaries: Binaries; readonly instance: Instance }
@@ -10,6 +11,7 @@ export type NsjailOptions = { readonly binaries: Binaries; readonly instance: In
 export const openNsjail = ({ binaries, instance }: NsjailOptions): Jail => {
   const cgroups = openCgroups(instance.cgroup)
   const parent = 'missing' in cgroups ? null : cgroups
+  const unmounter = openUnmounter()
   const free = Array.from({ length: MAX_JAILS }, (_, index) => index)
   let serial = 0
   return {
@@ -29,10 +31,14 @@ export const openNsjail = ({ binaries, instance }: NsjailOptions): Jail => {
         uid: instance.uid(slot),
         place: join(instance.directory, name),
         cgroup,
+        unmounter,
         limits,
         onClose: () => giveBack.dispose(),
       })
     },
-    [Symbol.asyncDispose]: async () => parent?.remove(),
+    [Symbol.asyncDispose]: async () => {
+      unmounter[Symbol.dispose]()
+      await parent?.remove()
+    },
   }
 }
