@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { startApi } from '../api/main.ts'
 import { MountFlag, mount, unmount } from '../jail/syscalls.ts'
 import { livingWorkers } from '../worker/scripts.ts'
-import { leftNothing, processesWith, until } from './machine.ts'
+import { processesWith, until } from './machine.ts'
 import { startProxy } from './proxy.ts'
 import { startRedis } from './redis.ts'
 import {
@@ -94,7 +94,7 @@ describe.skipIf(jailsMissing() !== null)('Redis', () => {
     const answer = exec(services.url, { lang: 'bash', code: `timeout 1 sleep ${marker}; echo done` })
     await until('it runs', () => processesWith(marker).length > 0)
     await services.redis.stop()
-    await leftNothing(services.instance)
+    await until('it has ended', () => processesWith(marker).length === 0)
     await services.redis.restart()
     expect(await answer).toMatchObject({ status: 200, body: { stdout: 'done\n' } })
     await recovers(services.url)

@@ -34,7 +34,6 @@ export const deliverOutputs = async (
   const entries = walk(cell.workspace, paths).filter((entry) => !isUnchangedProgram(cell.workspace, entry, program))
   const plan = planOutputs(entries, await survivorsOf(cell.workspace, entries, inputs), inputs, write)
 
-  const failures: { path: string; why: string }[] = []
   const stored = new Map<Output, Id>()
   await each(plan.stored, UPLOADS_AT_ONCE, async (output) => {
     const id = newId()
@@ -44,9 +43,9 @@ export const deliverOutputs = async (
       stored.set(output, id)
     } catch (error) {
       log.error({ job: jti, error: messageOf(error) }, 'an output could not be stored')
-      failures.push({ path: output.path, why: 'it could not be stored' })
     }
   })
+  const failures = plan.stored.filter((output) => !stored.has(output)).map(({ path }) => ({ path, why: 'it could not be stored' }))
   return {
     files: [
       ...plan.stored.flatMap((output) => entryOf(output, stored.get(output), write.session)),
