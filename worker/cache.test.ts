@@ -184,6 +184,9 @@ describe('the cache of packages', () => {
   test('says how much does not fit where it has no room', async () => {
     const wanted = { ...put('a'), size: 2 ** 60 }
     using cache = open()
-    await expect(cache.ensure(wanted, none)).rejects.toMatchObject({ code: 'package_no_space', message: expect.stringContaining(directory) })
+    await expect(cache.ensure(wanted, none)).rejects.toMatchObject({
+      code: 'package_no_space',
+      message: expect.stringContaining(directory),
+    })
   })
 })
