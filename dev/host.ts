@@ -1,19 +1,19 @@
 import { resolve } from 'node:path'
 import type { Environment } from '../config.ts'
 import { SetupError } from '../errors.ts'
-import { prepareHost } from '../init/host.ts'
+import { type Need, prepareHost } from '../init/host.ts'
 import { compileStatic } from '../init/tools.ts'
 import { dyingWithUs, withOwnMounts } from './children.ts'
 
 export const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 /** Installs what this machine lacks, builds our own small programs; returns where a worker finds them. Throws {@link SetupError} with the remedy */
-export const prepare = async (dataDir: string): Promise<Environment> => {
+export const prepare = async (dataDir: string, forWhat: readonly Need[] = ['build', 'run']): Promise<Environment> => {
   if (process.platform !== 'linux') throw new SetupError('Cannot run here: jails need Linux')
   if (process.getuid?.() !== 0) {
     throw new SetupError('Cannot open jails as this user: root makes their cgroups, mounts and users. Put sudo before the command')
   }
-  const { nsjail } = await prepareHost(dataDir, say)
+  const { nsjail } = await prepareHost(dataDir, forWhat, say)
   const tools = resolve(dataDir, 'tools')
   const compile = (name: string) => compileStatic(resolve(import.meta.dir, `../jail/nsjail/${name}.c`), tools)
   const [launch, stub] = await Promise.all([compile('launch'), compile('stub')])

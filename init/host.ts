@@ -4,8 +4,8 @@ import { errnoOf, SetupError } from '../errors.ts'
 import { run } from './command.ts'
 import { fetchTools, type Say, type Tools } from './tools.ts'
 
-/** What the work at hand needs of the machine: to build packages, or to run everything on it */
-export type Need = 'build' | 'run'
+/** What the work at hand needs of the machine: to build packages, to run everything on it, to test that */
+export type Need = 'build' | 'run' | 'test'
 
 type HostPackage = { name: string; needs: readonly Need[] /** Any of these shows that it is installed */; shows: readonly string[] }
 
@@ -25,11 +25,13 @@ const HOST_PACKAGES: readonly HostPackage[] = [
   // nsjail is written in C++
   { name: 'libstdc++6', needs: ['run'], shows: library('libstdc++.so.6') },
   { name: 'redis-server', needs: ['run'], shows: program('redis-server') },
+  // runs the S3 server of the tests
+  { name: 'python3', needs: ['test'], shows: program('python3') },
 ]
 
 /** Debian packages that this machine lacks; looks at files, since asking dpkg takes longer than all else at a start */
-export const missingHostPackages = async (need?: Need): Promise<string[]> => {
-  const wanted = HOST_PACKAGES.filter(({ needs }) => need === undefined || needs.includes(need))
+export const missingHostPackages = async (forWhat: readonly Need[]): Promise<string[]> => {
+  const wanted = HOST_PACKAGES.filter(({ needs }) => forWhat.some((need) => needs.includes(need)))
   const there = await Promise.all(wanted.map(({ shows }) => Promise.all(shows.map(exists)).then((found) => found.includes(true))))
   return wanted.filter((_, index) => !there[index]).map(({ name }) => name)
 }
@@ -65,8 +67,8 @@ export const installHostPackages = async (names: readonly string[], logs: string
 }
 
 /** Everything that this machine needs, installed where it is missing. Already prepared, it takes some milliseconds */
-export const prepareHost = async (dataDir: string, say: Say): Promise<Tools> => {
-  await installHostPackages(await missingHostPackages(), join(dataDir, 'logs'), say)
+export const prepareHost = async (dataDir: string, forWhat: readonly Need[], say: Say): Promise<Tools> => {
+  await installHostPackages(await missingHostPackages(forWhat), join(dataDir, 'logs'), say)
   return fetchTools(join(dataDir, 'tools'), say)
 }
 

@@ -20,7 +20,7 @@ const main = async (signal: AbortSignal): Promise<void> => {
 
   if (await findCurrent({ volume, profile, recipes })) return say(`packages: the ${profile} profile is complete in ${volume.root}`)
   if (process.getuid?.() !== 0) throw new SetupError('Cannot build packages without root: a base system needs owners, devices and mounts')
-  await installHostPackages(await missingHostPackages('build'), join(dataDir, 'logs'), say)
+  await installHostPackages(await missingHostPackages(['build']), join(dataDir, 'logs'), say)
   say(`packages: building the ${profile} profile in ${volume.root}`)
   const { packages } = await build({ volume, profile, recipes, say, signal })
   const megabytes = packages.reduce((sum, { size }) => sum + size, 0) / 1_000_000

@@ -14,7 +14,7 @@ const TEST_TIMEOUT_MS = 120_000
 const main = async (): Promise<number> => {
   const dataDir = resolve(Bun.env.CODEAPI_DATA_DIR ?? './.data')
   const packages = resolve(Bun.env.CODEAPI_PACKAGES_DIRECTORY ?? join(dataDir, 'packages'))
-  const tools = await prepare(dataDir)
+  const tools = await prepare(dataDir, ['build', 'run', 'test'])
   await buildPackages('complete', { ...Bun.env, CODEAPI_DATA_DIR: dataDir })
 
   mkdirSync(dataDir, { recursive: true })

@@ -1,13 +1,16 @@
 import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
+import { fetchTool } from '../init/tools.ts'
 
 const REQUIREMENTS = join(import.meta.dir, 's3-requirements.txt')
 const KEYS = { accessKeyId: 'test-key', secretAccessKey: 'test-secret' }
 
 /** Why there is no S3 server here, or null. Throws instead where a skipped test counts as a failed one */
 export const s3Missing = (): string | null => {
-  const why = Bun.which('python3') ? null : 'Cannot test S3: python3 with pip, which runs the S3 server (moto), is not on the PATH'
+  const why = Bun.which('python3')
+    ? null
+    : 'Cannot test S3: python3, which runs the S3 server (moto), is not on the PATH; `bun run test` installs it'
   if (why && Bun.env.REQUIRE_JAILS) throw new Error(why)
   if (why) process.stderr.write(`${why}\n`)
   return why
@@ -55,15 +58,13 @@ const install = async (): Promise<string> => {
   if (await stat(packages).catch(() => null)) return packages
   await mkdir(tools, { recursive: true })
   const fresh = await mkdtemp(`${packages}.`)
-  const options = ['--quiet', '--no-input', '--disable-pip-version-check', '--only-binary', ':all:', '--require-hashes']
-  const pip = Bun.spawn(['python3', '-m', 'pip', 'install', ...options, '--target', fresh, '-r', REQUIREMENTS], {
-    stdout: 'ignore',
-    stderr: 'pipe',
-  })
-  const complaint = await new Response(pip.stderr).text()
-  if ((await pip.exited) !== 0) {
+  const uv = await fetchTool('uv', tools, () => {})
+  const options = ['--quiet', '--no-config', '--only-binary', ':all:', '--require-hashes', '--python', 'python3', '--target', fresh]
+  const installing = Bun.spawn([uv, 'pip', 'install', ...options, '-r', REQUIREMENTS], { stdout: 'ignore', stderr: 'pipe' })
+  const complaint = await new Response(installing.stderr).text()
+  if ((await installing.exited) !== 0) {
     await rm(fresh, { recursive: true, force: true })
-    throw new Error(`Cannot install the S3 server for tests (moto) with pip: ${complaint}`)
+    throw new Error(`Cannot install the S3 server for tests (moto): ${complaint}`)
   }
   await rename(fresh, packages).catch(() => rm(fresh, { recursive: true, force: true }))
   return packages
