@@ -105,6 +105,7 @@ export const startWorkerProcess = async (env: Environment) => {
 /** What `POST /v1/exec` answers */
 export type Answer = {
   readonly status: number
+  // biome-ignore lint/suspicious/noExplicitAny: a test reads whatever fields it is about
   readonly body: any
 }
 

@@ -180,9 +180,7 @@ const readText = (path: string): string | null => {
 
 const notYet = (problem: AppError | null, progress: Progress | null): AppError =>
   progress?.state === 'building'
-    ? new AppError(
-        503,
-        'packages_building',
-        `The runtime packages are being built: ${progress.step} (step ${progress.done + 1} of ${progress.total})`,
-      )
+    ? new AppError(503, 'packages_building', `The runtime packages are being built: ${stepOf(progress)}`)
     : (problem ?? new AppError(503, 'packages_unavailable', 'No packages serve'))
+
+const stepOf = ({ step, done, total }: Progress): string => (done < total ? `${step} (step ${done + 1} of ${total})` : 'almost done')
