@@ -27,9 +27,9 @@ export const runWithOwnMounts = async (command: readonly string[], env: Environm
     stdin: 'ignore',
     stdout: 'inherit',
     stderr: 'inherit',
+    // a terminal's Ctrl-C reaches us alone, so that the child is told once, whoever the signal was meant for
+    detached: true,
   })
-  // Ctrl-C reaches the child by itself; a signal for us alone is passed on
-  process.on('SIGINT', () => {})
-  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill('SIGTERM'))
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
   return child.exited
 }

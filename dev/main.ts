@@ -22,6 +22,7 @@ const DevConfig = t.Object({
 })
 
 const SERVE = 'serve'
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const READY_POLL_MS = 100
 
 /** Everything on one machine: prepares the host, then starts all services in a process whose mounts go with it */
@@ -36,7 +37,14 @@ const serve = async (): Promise<number> => {
   const config = read(DevConfig, Bun.env)
   const stopped = new AbortController()
   const { promise: ended, resolve: end } = Promise.withResolvers<{ why: string; code: number }>()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end({ why: 'stopping', code: 0 }))
+  let stopping = false
+  const stop = (signal: NodeJS.Signals) => {
+    // not on SIGTERM: the kernel may tell of our parent's death more than once
+    if (stopping && signal === 'SIGINT') process.exit(1)
+    stopping = true
+    end({ why: 'stopping, once the programs that run have ended; a second Ctrl-C does not wait for them', code: 0 })
+  }
+  for (const signal of SIGNALS) process.on(signal, stop)
 
   await using services = new AsyncDisposableStack()
   const secrets = await openSecrets(config.CODEAPI_DATA_DIR)
@@ -86,12 +94,10 @@ Try it:
 }
 
 try {
-  if (Bun.argv[2] === SERVE) {
-    // connections of clients that went away may linger
-    process.exit(await serve())
-  } else process.exitCode = await main()
+  // connections, to Redis or of clients that went away, may linger
+  process.exit(Bun.argv[2] === SERVE ? await serve() : await main())
 } catch (error) {
   if (!(error instanceof SetupError)) throw error
   process.stderr.write(`${messageOf(error)}\n`)
-  process.exitCode = 1
+  process.exit(1)
 }

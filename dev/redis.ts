@@ -27,7 +27,13 @@ export const startRedis = async (directory: string, runDirectory: string): Promi
     '--save',
     '',
   ]
-  const server = Bun.spawn(dyingWithUs('TERM', ['redis-server', ...options]), { stdin: 'ignore', stdout: 'pipe', stderr: 'inherit' })
+  const server = Bun.spawn(dyingWithUs('TERM', ['redis-server', ...options]), {
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'inherit',
+    // a Ctrl-C must not end it before the services, which still need it
+    detached: true,
+  })
   const stop = async () => {
     server.kill('SIGTERM')
     await server.exited
