@@ -76,12 +76,21 @@ const DELIVERY_S = 120
 
 const badRequest = (message: string): AppError => new AppError(400, 'bad_request', message)
 
+/** What the kernel takes for one argument (MAX_ARG_STRLEN), and surely for all of them with the environment */
+const MAX_ARG_BYTES = 131_071
+const MAX_ARGS_BYTES = 1_048_576
+const MAX_ARGS = 10_000
+
 const readArgs = (args: unknown): string[] => {
   if (args === undefined || args === null) return []
   if (!Array.isArray(args) || !args.every((arg) => typeof arg === 'string'))
     throw badRequest('args must be an array of strings if provided')
   // it would end the string that the kernel gets
   if (args.some((arg) => arg.includes('\0'))) throw badRequest('args must not contain NUL characters')
+  const sizes = args.map((arg) => Buffer.byteLength(arg))
+  if (args.length > MAX_ARGS || sizes.some((size) => size > MAX_ARG_BYTES) || sizes.reduce((sum, size) => sum + size, 0) > MAX_ARGS_BYTES) {
+    throw badRequest(`args must hold at most ${MAX_ARGS} strings, ${MAX_ARG_BYTES} bytes each and ${MAX_ARGS_BYTES} together; send a file`)
+  }
   return args
 }
 

@@ -203,6 +203,12 @@ describe.skipIf(jailsMissing() !== null)('POST /v1/exec', () => {
       400,
       { error: 'bad_request', message: 'args must be an array of strings if provided' },
     ],
+    [
+      'args that no program can be given',
+      { lang: 'py', code: '', args: ['x'.repeat(140_000)] },
+      400,
+      { error: 'bad_request', message: expect.stringContaining('send a file') },
+    ],
     ['files that are no array', { lang: 'py', code: '', files: {} }, 400, { error: 'files must be an array' }],
     ['a file that is no object', { lang: 'py', code: '', files: ['x'] }, 400, { error: 'files[0] must be an object' }],
     [
