@@ -62,10 +62,11 @@ export const openPackages = async ({ runDirectory, ...options }: PackagesOptions
       seen = versionOf(catalogPath)
       log.info({ profile: catalog.profile, packages: catalog.packages.map(({ name, version }) => `${name} ${version}`) }, 'packages serve')
     } catch (error) {
+      const known = problem?.message
       problem = error instanceof AppError ? error : new AppError(503, 'packages_unavailable', messageOf(error), { cause: error })
       // reading a whole artifact again and again would not make it another
       retryAt = problem.code === 'package_tampered' ? Infinity : performance.now() + RETRY_MS
-      log.error({ code: problem.code, error: problem.message }, 'packages cannot be used')
+      if (problem.message !== known) log.error({ code: problem.code, error: problem.message }, 'packages cannot be used')
     }
   }
   await refresh()
