@@ -17,7 +17,7 @@ export const files = ({ principal, files: store }: FilesDeps) => {
   const ownerOf = async ({ request, params, query }: Context): Promise<string> => {
     if (!Object.values(params).every(isId))
       throw new AppError(400, 'Bad request', 'Cannot use the ids in the path: they have 21 characters')
-    return sessionKey(await principal(request), readResource(query))
+    return sessionKey(await principal(request), readResource({ ...query, ...repeated(request) }))
   }
   const remove = async (context: Context) => {
     const { session = '', file = '' } = context.params
@@ -47,6 +47,13 @@ export const files = ({ principal, files: store }: FilesDeps) => {
     })
     .delete('/files/:session/:file', remove)
     .delete('/sessions/:session/objects/:file', remove)
+}
+
+/** Parameters that were given more than once; the router keeps one of each */
+const repeated = (request: Request): Record<string, string[]> => {
+  const { searchParams } = new URL(request.url)
+  const values = ['kind', 'id', 'version'].map((name) => [name, searchParams.getAll(name)] as const)
+  return Object.fromEntries(values.filter(([, given]) => given.length > 1))
 }
 
 const objectName = ({ session, id, name }: FileRecord): string => `${session}/${id}${extname(name)}`

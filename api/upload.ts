@@ -24,12 +24,12 @@ export const upload = ({ principal, files, maxFileBytes }: UploadDeps) =>
     async ({ request }) => {
       const caller = await principal(request)
       const session = newId()
-      const stored: Stored[] = []
-      let owner = ''
+      const sent: (Stored & { readonly owner: string })[] = []
       try {
         await eachFile(request, async (file, fields) => {
-          owner = sessionKey(caller, readResource(fields))
+          const owner = sessionKey(caller, readResource(fields))
           const fileId = newId()
+          sent.push({ filename: file.name, fileId, owner })
           const content = {
             name: file.name,
             contentType: file.contentType,
@@ -38,15 +38,14 @@ export const upload = ({ principal, files, maxFileBytes }: UploadDeps) =>
             maxBytes: maxFileBytes,
           }
           await files.put(owner, session, fileId, content, request.signal)
-          stored.push({ filename: file.name, fileId })
         })
       } catch (error) {
         // all or none
-        await Promise.allSettled(stored.map(({ fileId }) => files.remove(owner, session, fileId)))
+        await Promise.allSettled(sent.map(({ fileId, owner }) => files.remove(owner, session, fileId)))
         throw tooLarge(error) ?? error
       }
-      if (stored.length === 0) throw new AppError(400, 'No files provided', 'Send at least one part with a file name')
-      return { message: 'success' as const, storage_session_id: session, files: stored }
+      if (sent.length === 0) throw new AppError(400, 'No files provided', 'Send at least one part with a file name')
+      return { message: 'success' as const, storage_session_id: session, files: sent.map(({ filename, fileId }) => ({ filename, fileId })) }
     },
     { parse: 'none', response: { 200: UploadResponse }, detail: { summary: 'Store files for later runs' } },
   )
@@ -56,7 +55,7 @@ const tooLarge = (error: unknown): AppError | null =>
 
 type FilePart = { readonly name: string; readonly contentType: string; readonly body: ReadableStream<Uint8Array> }
 
-/** Calls `store` for each file in the order of the form, with the fields that came before it */
+/** Calls `store` for each file in the order of the form, with the fields that came before it. Ends when every call has */
 const eachFile = async (
   request: Request,
   store: (file: FilePart, fields: Readonly<Record<string, string>>) => Promise<void>,
@@ -91,8 +90,12 @@ const eachFile = async (
   parser.on('close', resolve)
   source.on('error', fail)
   source.pipe(parser)
-  await ended
-  await Promise.all(puts)
+  try {
+    await ended
+    await Promise.all(puts)
+  } finally {
+    await Promise.allSettled(puts)
+  }
 }
 
 const openParser = (contentType: string): busboy.Busboy => {

@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { CATALOG_FILE, type Catalog, type Package } from '../init/contract.ts'
 import { MountFlag, mount, unmount } from '../jail/syscalls.ts'
+import { openPackageCache } from '../worker/cache.ts'
 import { until } from './machine.ts'
 import { type Answer, exec, jailsMissing, startServices, startWorkerProcess } from './services.ts'
 
@@ -68,8 +69,12 @@ const openVolume = () => {
 }
 
 /** A cache that has the real packages already, without a second copy of their bytes */
-const openCache = (): string => {
+const openCache = async (): Promise<string> => {
   const shared = Bun.env.CODEAPI_PACKAGE_CACHE_DIRECTORY ?? ''
+  const real = Bun.env.CODEAPI_TEST_PACKAGES ?? ''
+  const { packages }: Catalog = JSON.parse(readFileSync(join(real, CATALOG_FILE), 'utf8'))
+  using filled = openPackageCache({ volume: real, directory: shared, budgetBytes: Number.MAX_SAFE_INTEGER })
+  for (const wanted of packages) await filled.ensure(wanted, new Set())
   const directory = temporary(dirname(shared))
   for (const name of readdirSync(shared).filter((name) => name.endsWith('.erofs'))) linkSync(join(shared, name), join(directory, name))
   using database = new Database(join(shared, 'packages.sqlite'))
@@ -77,7 +82,8 @@ const openCache = (): string => {
   return directory
 }
 
-const start = async (volume: string, cache = openCache()) => {
+const start = async (volume: string, given?: string) => {
+  const cache = given ?? (await openCache())
   const services = cleanUp.use(await startServices({ worker: false }))
   const worker = cleanUp.use(
     await startWorkerProcess({ ...services.env, CODEAPI_PACKAGES_DIRECTORY: volume, CODEAPI_PACKAGE_CACHE_DIRECTORY: cache }),

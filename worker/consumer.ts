@@ -194,7 +194,8 @@ export const consume = (redis: Redis, { worker, slots, run, problem }: ConsumerO
     if (readerId !== null) await redis.client('UNBLOCK', readerId).catch(() => 0)
     await Promise.race([looping, Bun.sleep(2 * POLL_MS)])
     reader.disconnect()
-    await looping
+    // while Redis is away its command never ends, and takes no job
+    await Promise.race([looping, Bun.sleep(RETRY_MS)])
   }
 
   return {

@@ -1,6 +1,7 @@
 import { Value } from '@sinclair/typebox/value'
 import type { Redis } from 'ioredis'
 import { keys, RunEvent } from './contract.ts'
+import { orAborted } from './pause.ts'
 
 /** Answers kept for an api instance that does not read; it reads within milliseconds */
 const MAX_REPLIES = 10_000
@@ -30,7 +31,7 @@ export const readReplies = async (
   let last = '0'
   while (!signal.aborted) {
     try {
-      const batch = (await redis.xread('COUNT', 100, 'BLOCK', 1_000, 'STREAMS', stream, last)) as Batch
+      const batch = (await orAborted(redis.xread('COUNT', 100, 'BLOCK', 1_000, 'STREAMS', stream, last), signal)) as Batch
       for (const [id, [, text]] of batch?.[0]?.[1] ?? []) {
         last = id
         const event: unknown = JSON.parse(text ?? 'null')
