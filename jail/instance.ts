@@ -1,6 +1,6 @@
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { openCgroups } from './cgroup.ts'
+import { openCgroups } from './cgroup/cgroup.ts'
 import { tryLock, unmount } from './syscalls.ts'
 
 export const FIRST_UID = 200_000

@@ -1,7 +1,7 @@
 import { closeSync, fchownSync, rmSync, writeFileSync } from 'node:fs'
 import { getSystemErrorName } from 'node:util'
 import { capture } from '../capture.ts'
-import type { Cgroup } from '../cgroup.ts'
+import type { Cgroup } from '../cgroup/cgroup.ts'
 import type { Cell, Program } from '../jail.ts'
 import type { Limits } from '../limits.ts'
 import { endingOf, type KillReason, type Outcome } from '../outcome.ts'

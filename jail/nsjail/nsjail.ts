@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { openCgroups } from '../cgroup.ts'
+import { openCgroups } from '../cgroup/cgroup.ts'
 import { type Instance, MAX_JAILS } from '../instance.ts'
 import type { Jail } from '../jail.ts'
 import { openUnmounter } from '../unmount.ts'

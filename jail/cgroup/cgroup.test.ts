@@ -1,9 +1,11 @@
 import { expect, test } from 'bun:test'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { processesWith, until } from '../test/machine.ts'
-import { jailsMissing } from '../test/services.ts'
-import { type Cgroup, locate, openCgroups, versionTwo } from './cgroup.ts'
+import { processesWith, until } from '../../test/machine.ts'
+import { jailsMissing } from '../../test/services.ts'
+import { type Cgroup, openCgroups } from './cgroup.ts'
+import { locate } from './locate.ts'
+import { versionTwo } from './version2.ts'
 
 const V2 = '30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate'
 const V1 = [
