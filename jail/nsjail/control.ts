@@ -1,4 +1,5 @@
-import { closeSync } from 'node:fs'
+import { closeSync, writeSync } from 'node:fs'
+import { errnoOf } from '../../errors.ts'
 
 /** What the stub says (stub.c): `ready`, then `failed` with an errno or `ended` with a wait status */
 export type Report = { readonly type: 'ready' | 'failed' | 'ended'; readonly value: number }
@@ -29,14 +30,26 @@ export const openControl = (descriptor: number): Control => {
       return report
     },
     start: async (argv, env) => {
-      const writer = Bun.file(descriptor).writer()
-      writer.write(encodeOrder(argv, env))
-      await writer.end()
+      for (let rest = encodeOrder(argv, env); rest.length > 0; ) {
+        const written = writeSome(descriptor, rest)
+        rest = rest.subarray(written)
+        if (written === 0) await Bun.sleep(1)
+      }
     },
     [Symbol.dispose]: () => {
       reader.releaseLock()
       closeSync(descriptor)
     },
+  }
+}
+
+/** How much the stub's end took; 0 while it is full, which only the longest of orders make it */
+const writeSome = (descriptor: number, bytes: Uint8Array): number => {
+  try {
+    return writeSync(descriptor, bytes)
+  } catch (error) {
+    if (errnoOf(error) === 'EAGAIN') return 0
+    throw error
   }
 }
 
