@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CATALOG_FILE, type Catalog } from '../../init/contract.ts'
-import { leftNothing, processesWith, tracesOf, until } from '../../test/machine.ts'
+import { leftNothing, processes, processesWith, tracesOf, until } from '../../test/machine.ts'
 import { jailsMissing } from '../../test/services.ts'
 import { leaseInstance } from '../instance.ts'
 import type { Cell, Jail } from '../jail.ts'
@@ -202,9 +202,17 @@ os._exit(0)`
     await leftNothing(name)
   })
 
+  test('that died while it waited for its program is our failure, not the program’s', async () => {
+    await using cell = await jail.open(root, LIMITS)
+    for (const { pid } of processes().filter(({ uid }) => uid === cell.uid)) process.kill(pid, 'SIGKILL')
+    await until('it is dead', () => !processes().some(({ uid, ended }) => uid === cell.uid && !ended))
+    expect(async () => await runIn(cell, ['/bin/true'])).toThrow('Cannot start /bin/true: its jail has died')
+  })
+
   test('ends when it is cancelled, before or while it runs', async () => {
     const cancelled = { status: 'cancelled', exitCode: 137 }
-    {
+    // often, as it may die before, while or after it is told what to run
+    for (let n = 0; n < 20; n++) {
       await using cell = await jail.open(root, LIMITS)
       expect(await runIn(cell, ['/bin/sleep', '60'], {}, AbortSignal.abort())).toMatchObject(cancelled)
     }

@@ -157,8 +157,8 @@ const run = async (child: Child, cgroup: Cgroup | null, { argv, env, limits, sig
     const keep = { keepChars: limits.outputChars, drainBytes: DRAIN_BYTES, onFlood: () => end('output-limit') }
     const streams = Promise.all([capture(child.stdout, keep), capture(child.stderr, keep)])
     if (signal?.aborted) cancel()
-    await child.control.start(argv, env)
-    const report = await child.control.next()
+    const isTold = await child.control.start(argv, env)
+    const report = isTold ? await child.control.next() : null
     isOver = true
     const wallMs = performance.now() - startedAt
     // whatever is still there is nsjail on its way out, or what we have just killed
@@ -166,6 +166,7 @@ const run = async (child: Child, cgroup: Cgroup | null, { argv, env, limits, sig
     await child.exited
     await cgroup?.kill()
     const [stdout, stderr] = await streams
+    if (!isTold && reason === null) throw new JailError(`Cannot start ${argv[0]}: its jail has died`)
     if (report?.type === 'failed') throw new JailError(`Cannot start ${argv[0]}: ${getSystemErrorName(-report.value)}`)
     const memory = cgroup?.memory() ?? { peakBytes: null, oomKills: 0 }
     const { oomKills } = memory

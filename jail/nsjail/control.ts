@@ -11,8 +11,8 @@ const TYPES: Readonly<Record<string, Report['type']>> = { R: 'ready', X: 'failed
 export type Control = Disposable & {
   /** The next report; `null` once the stub is gone */
   next(): Promise<Report | null>
-  /** Has the stub run this program */
-  start(argv: readonly string[], env: Readonly<Record<string, string>>): Promise<void>
+  /** Has the stub run this program. Resolves with whether it was still there to be told */
+  start(argv: readonly string[], env: Readonly<Record<string, string>>): Promise<boolean>
 }
 
 export const openControl = (descriptor: number): Control => {
@@ -21,7 +21,7 @@ export const openControl = (descriptor: number): Control => {
   return {
     next: async () => {
       while (rest.length < REPORT_BYTES) {
-        const { value, done } = await reader.read()
+        const { value, done } = await reader.read().catch(unlessGone)
         if (done) return null
         rest = Buffer.concat([rest, value])
       }
@@ -32,9 +32,11 @@ export const openControl = (descriptor: number): Control => {
     start: async (argv, env) => {
       for (let rest = encodeOrder(argv, env); rest.length > 0; ) {
         const written = writeSome(descriptor, rest)
+        if (written === null) return false
         rest = rest.subarray(written)
         if (written === 0) await Bun.sleep(1)
       }
+      return true
     },
     [Symbol.dispose]: () => {
       reader.releaseLock()
@@ -43,14 +45,21 @@ export const openControl = (descriptor: number): Control => {
   }
 }
 
-/** How much the stub's end took; 0 while it is full, which only the longest of orders make it */
-const writeSome = (descriptor: number, bytes: Uint8Array): number => {
+/** How much the stub's end took; 0 while it is full, which only the longest of orders make it; `null` once it is gone */
+const writeSome = (descriptor: number, bytes: Uint8Array): number | null => {
   try {
     return writeSync(descriptor, bytes)
   } catch (error) {
     if (errnoOf(error) === 'EAGAIN') return 0
+    if (errnoOf(error) === 'EPIPE' || errnoOf(error) === 'ECONNRESET') return null
     throw error
   }
+}
+
+/** A stub that died before it read its order does not end the stream but breaks it */
+const unlessGone = (error: unknown): { done: true; value: undefined } => {
+  if (errnoOf(error) === 'ECONNRESET') return { done: true, value: undefined }
+  throw error
 }
 
 const decodeReport = (bytes: Uint8Array): Report | null => {
