@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startApi } from '../api/main.ts'
 import type { Environment } from '../config.ts'
+import { dyingWithUs } from '../dev/children.ts'
 import { openSecrets } from '../dev/secrets.ts'
 import { startFiles } from '../files/main.ts'
 import { startWorker } from '../worker/main.ts'
@@ -71,7 +72,8 @@ const READY_DEADLINE_MS = 30_000
 
 /** A worker as a process of its own, ready to take jobs */
 export const startWorkerProcess = async (env: Environment) => {
-  const child = Bun.spawn([process.execPath, join(import.meta.dir, '../worker/main.ts')], {
+  // a test that is cut off leaves no worker
+  const child = Bun.spawn(dyingWithUs('KILL', [process.execPath, join(import.meta.dir, '../worker/main.ts')]), {
     env: { ...env, LOG_LEVEL: 'info' },
     stdin: 'ignore',
     stdout: 'ignore',
