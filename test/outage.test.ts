@@ -116,6 +116,20 @@ describe.skipIf(jailsMissing() !== null)('Redis', () => {
     expect(processesWith(marker)).toEqual([])
   })
 
+  test('that is away keeps nobody from stopping', async () => {
+    const redis = cleanUp.use(await startRedis())
+    const services = await startServices({ worker: false, env: { REDIS_URL: redis.url } })
+    await using worker = await startWorkerProcess(services.env)
+    await until('a worker takes jobs', async () => (await livingWorkers(redis.redis)).size > 0)
+    await redis.stop()
+    await until('the worker notices', async () => (await ready(worker.url)).status === 503)
+    worker.child.kill('SIGTERM')
+    await until('the worker has ended', () => worker.child.exitCode !== null, 20_000)
+    expect(worker.child.exitCode).toBe(0)
+    const stopped = services[Symbol.asyncDispose]().then(() => true)
+    expect(await Promise.race([stopped, Bun.sleep(20_000)])).toBe(true)
+  })
+
   test('may lose its data: who runs is answered, who waited is told', async () => {
     const services = cleanUp.use(await startServices({ env: { SANDBOX_MAX_CONCURRENT_JOBS: '1' } }))
     const marker = newMarker()
