@@ -1,6 +1,6 @@
-import { type Dirent, lstatSync, readdirSync } from 'node:fs'
+import { lstatSync, readdirSync, type Stats } from 'node:fs'
 import { MAX_PATH_DEPTH, pathProblem } from '../paths.ts'
-import type { Entry } from './outputs.ts'
+import { type Entry, MARKER } from './outputs.ts'
 
 /** Names read before the rest of a workspace is given up: its file system holds no more than this anyway */
 const MAX_ENTRIES = 20_000
@@ -15,23 +15,32 @@ export const walk = (root: string, inputs: ReadonlySet<string>): Entry[] => {
   const holdsInput = (directory: string) => [...inputs].some((path) => path.startsWith(`${directory}/`))
 
   const visit = (directory: string): void => {
-    const children = readdirSync(`${root}/${directory}`, { withFileTypes: true })
-    if (directory && children.length === 0) entries.push({ kind: 'empty-directory', path: directory })
-    for (const child of children.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    // as bytes: decoded loosely, the names of a directory and of a link to anywhere can be made the same
+    const names = readdirSync(`${root}/${directory}`, 'buffer').sort(Buffer.compare)
+    const inDirectory = (name: string) => (directory ? `${directory}/${name}` : name)
+    const notKept = (path: string, why: string) => entries.push({ kind: 'not-kept', path: printable(path), why })
+    if (directory && names.length === 0) {
+      const problem = pathProblem(inDirectory(MARKER))
+      if (problem) notKept(directory, `its name ${problem}`)
+      else entries.push({ kind: 'empty-directory', path: directory })
+    }
+    for (const bytes of names) {
       if (++seen > MAX_ENTRIES) return
-      const path = directory ? `${directory}/${child.name}` : child.name
-      const notKept = (why: string) => entries.push({ kind: 'not-kept', path: printable(path), why })
-      const stat = lstatSync(`${root}/${path}`, { throwIfNoEntry: false })
-      // decoding changed the name, so that it leads nowhere
-      if (!stat) notKept('its name is not UTF-8')
-      else if (child.isDirectory()) {
-        if (child.name.startsWith('.') && !holdsInput(path)) notKept('a hidden directory')
-        else if (path.split('/').length >= MAX_PATH_DEPTH) notKept(`directories nested more than ${MAX_PATH_DEPTH} deep`)
+      const name = utf8(bytes)
+      if (name === null) {
+        notKept(inDirectory(bytes.toString()), 'its name is not UTF-8')
+        continue
+      }
+      const path = inDirectory(name)
+      const stat = lstatSync(`${root}/${path}`)
+      if (stat.isDirectory()) {
+        if (name.startsWith('.') && !holdsInput(path)) notKept(path, 'a hidden directory')
+        else if (path.split('/').length >= MAX_PATH_DEPTH) notKept(path, `directories nested more than ${MAX_PATH_DEPTH} deep`)
         else visit(path)
-      } else if (!child.isFile()) notKept(kindOf(child))
+      } else if (!stat.isFile()) notKept(path, kindOf(stat))
       else {
         const problem = pathProblem(path)
-        if (problem) notKept(`its name ${problem}`)
+        if (problem) notKept(path, `its name ${problem}`)
         else entries.push({ kind: 'file', path, size: stat.size })
       }
     }
@@ -40,7 +49,13 @@ export const walk = (root: string, inputs: ReadonlySet<string>): Entry[] => {
   return entries
 }
 
-const kindOf = (entry: Dirent): string => {
+/** Text that leads to the very name again, or `null` */
+const utf8 = (bytes: Buffer): string | null => {
+  const text = bytes.toString()
+  return Buffer.from(text).equals(bytes) ? text : null
+}
+
+const kindOf = (entry: Stats): string => {
   if (entry.isSymbolicLink()) return 'a symbolic link'
   if (entry.isFIFO()) return 'a named pipe'
   if (entry.isSocket()) return 'a socket'
