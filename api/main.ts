@@ -52,8 +52,7 @@ export const startApi = async (env: Environment) => {
     jsonLimitBytes: config.CODEAPI_HTTP_JSON_LIMIT,
     maxFileBytes: config.MAX_FILE_SIZE,
   })
-  const url = listen(app, { port: config.SERVICE_PORT, hostname: config.CODEAPI_HOST, variable: 'SERVICE_PORT' })
-  undo.defer(async () => void (await app.stop()))
+  const { url } = undo.use(listen(app, { port: config.SERVICE_PORT, hostname: config.CODEAPI_HOST, variable: 'SERVICE_PORT' }))
   log.info({ url }, 'api is listening')
   const owned = undo.move()
   return { url, [Symbol.asyncDispose]: () => owned.disposeAsync() }

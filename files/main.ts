@@ -1,18 +1,16 @@
 import { join } from 'node:path'
 import { type Environment, read } from '../config.ts'
-import { messageOf, SetupError } from '../errors.ts'
+import { SetupError } from '../errors.ts'
 import { listen } from '../listen.ts'
 import { log } from '../log.ts'
 import { importVerifyingKey } from '../order.ts'
 import { connectRedis } from '../redis.ts'
+import { runService } from '../service.ts'
 import { createFiles } from './app.ts'
 import { FilesConfig } from './config.ts'
 import { diskStore } from './disk.ts'
 import type { Store } from './store.ts'
 import { sweeping } from './sweeper.ts'
-
-/** How long open transfers may take to finish after SIGTERM, in `ms`; Kubernetes kills after 30 s */
-const DRAIN_MS = 25_000
 
 /** Listens at once: until Redis and the store answer, `/ready` says 503 */
 export const startFiles = async (env: Environment) => {
@@ -24,22 +22,19 @@ export const startFiles = async (env: Environment) => {
   const redis = connectRedis(config.REDIS_URL)
   const ttlMs = config.SESSION_CACHE_TTL * 1_000
   const app = createFiles({ redis, store, internalToken: config.CODEAPI_INTERNAL_SERVICE_TOKEN, orderKey, ttlMs })
-  const url = listen(app, {
-    port: config.FILE_SERVER_PORT,
-    hostname: config.FILE_SERVER_HOST ?? config.CODEAPI_HOST,
-    variable: 'FILE_SERVER_PORT',
-  })
-  const sweeper = sweeping({ redis, store, ttlMs, everyMs: config.CODEAPI_FILES_SWEEP_MS })
+  await using undo = new AsyncDisposableStack()
+  undo.defer(() => redis.disconnect())
+  undo.use(sweeping({ redis, store, ttlMs, everyMs: config.CODEAPI_FILES_SWEEP_MS }))
+  const { url } = undo.use(
+    listen(app, {
+      port: config.FILE_SERVER_PORT,
+      hostname: config.FILE_SERVER_HOST ?? config.CODEAPI_HOST,
+      variable: 'FILE_SERVER_PORT',
+    }),
+  )
   log.info({ url, store: config.CODEAPI_FILE_STORE }, 'files is listening')
-  return {
-    url,
-    /** Lets the open transfers finish */
-    async [Symbol.asyncDispose]() {
-      await Promise.race([app.stop(), Bun.sleep(DRAIN_MS)])
-      await sweeper[Symbol.asyncDispose]()
-      redis.disconnect()
-    },
-  }
+  const owned = undo.move()
+  return { url, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
 const openStore = async (config: FilesConfig): Promise<Store> => {
@@ -49,13 +44,4 @@ const openStore = async (config: FilesConfig): Promise<Store> => {
   return s3Store(config)
 }
 
-if (import.meta.main) {
-  try {
-    const files = await startFiles(Bun.env)
-    process.once('SIGTERM', () => files[Symbol.asyncDispose]().then(() => process.exit(0)))
-  } catch (error) {
-    if (!(error instanceof SetupError)) throw error
-    process.stderr.write(`${messageOf(error)}\n`)
-    process.exit(1)
-  }
-}
+if (import.meta.main) await runService(startFiles)

@@ -8,9 +8,9 @@ import { ToolcallConfig } from './config.ts'
 export const startToolcall = async (env: Environment) => {
   const config = read(ToolcallConfig, env)
   const app = createToolcall()
-  const url = listen(app, { port: config.TOOL_CALL_SERVER_PORT, hostname: config.CODEAPI_HOST, variable: 'TOOL_CALL_SERVER_PORT' })
-  log.info({ url }, 'toolcall is listening')
-  return { url, [Symbol.asyncDispose]: async () => void (await app.stop()) }
+  const listening = listen(app, { port: config.TOOL_CALL_SERVER_PORT, hostname: config.CODEAPI_HOST, variable: 'TOOL_CALL_SERVER_PORT' })
+  log.info({ url: listening.url }, 'toolcall is listening')
+  return listening
 }
 
 if (import.meta.main) await runService(startToolcall)

@@ -46,8 +46,7 @@ export const startWorker = async (env: Environment) => {
   )
   const problem = async () => packages.unavailable()?.message ?? consumer.problem ?? (await runs())
   const app = createWorkerApp({ packages, problem, running: () => consumer.running, slots: config.SANDBOX_MAX_CONCURRENT_JOBS })
-  const url = listen(app, { port: config.WORKER_HEALTH_PORT, hostname: config.CODEAPI_HOST, variable: 'WORKER_HEALTH_PORT' })
-  undo.defer(async () => void (await app.stop(true)))
+  const { url } = undo.use(listen(app, { port: config.WORKER_HEALTH_PORT, hostname: config.CODEAPI_HOST, variable: 'WORKER_HEALTH_PORT' }))
   log.info({ url, isolation: jail.name, instance: instance.name }, 'worker is listening')
   const owned = undo.move()
   return { url, instance: instance.name, problem, packages, [Symbol.asyncDispose]: () => owned.disposeAsync() }
