@@ -37,4 +37,17 @@ export const shared = {
   CODEAPI_DATA_DIR: t.String({ default: './.data', description: 'Directory for everything that one machine keeps' }),
   CODEAPI_HOST: t.String({ default: '127.0.0.1', description: 'Address to listen on' }),
   REDIS_URL: t.String({ default: 'redis://127.0.0.1:6379', description: 'Redis, as a URL or the path of a unix socket' }),
+  FILE_SERVER_URL: t.String({ default: 'http://127.0.0.1:3000', description: 'Where the file service is' }),
+  CODEAPI_INTERNAL_SERVICE_TOKEN: t.String({
+    minLength: 16,
+    description: 'Secret that api shows to the other services, 16 characters at least',
+  }),
+  CODEAPI_WORK_ORDER_PUBLIC_KEY: t.String({ description: 'Ed25519 key (SPKI, PEM) that work orders are verified with' }),
+  CODEAPI_PACKAGES_DIRECTORY: t.Optional(
+    t.String({ description: 'Volume with the runtime packages, instead of CODEAPI_DATA_DIR/packages' }),
+  ),
+  CODEAPI_RUN_DIRECTORY: t.String({
+    default: '/run/codeapi',
+    description: 'Directory for what lives as long as a jail; it and its parents must be open to all',
+  }),
 }

@@ -7,11 +7,8 @@ export const ApiConfig = t.Object({
   SERVICE_PORT: port(3112, 'Port of the api'),
   CODEAPI_HOST: shared.CODEAPI_HOST,
   REDIS_URL: shared.REDIS_URL,
-  FILE_SERVER_URL: t.String({ default: 'http://127.0.0.1:3000', description: 'Where the file service is' }),
-  CODEAPI_INTERNAL_SERVICE_TOKEN: t.String({
-    minLength: 16,
-    description: 'Secret that api shows to the other services, 16 characters at least',
-  }),
+  FILE_SERVER_URL: shared.FILE_SERVER_URL,
+  CODEAPI_INTERNAL_SERVICE_TOKEN: shared.CODEAPI_INTERNAL_SERVICE_TOKEN,
   CODEAPI_WORK_ORDER_PRIVATE_KEY: t.String({ description: 'Ed25519 key (PKCS8, PEM) that work orders are signed with' }),
   LOCAL_MODE: t.Boolean({ default: false, description: 'Everybody who reaches the port is the same user; no credentials are looked at' }),
   CODEAPI_ALLOW_LOCAL_MODE_ON_NETWORK: t.Boolean({ default: false, description: 'Allow LOCAL_MODE on another address than loopback' }),

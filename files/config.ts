@@ -7,11 +7,8 @@ export const FilesConfig = t.Object({
   FILE_SERVER_PORT: port(3000, 'Port of the file service'),
   FILE_SERVER_HOST: t.Optional(t.String({ description: 'Address of the file service, instead of CODEAPI_HOST' })),
   CODEAPI_HOST: shared.CODEAPI_HOST,
-  CODEAPI_INTERNAL_SERVICE_TOKEN: t.String({
-    minLength: 16,
-    description: 'Secret that api shows to the other services, 16 characters at least',
-  }),
-  CODEAPI_WORK_ORDER_PUBLIC_KEY: t.String({ description: 'Ed25519 key (SPKI, PEM) that work orders are verified with' }),
+  CODEAPI_INTERNAL_SERVICE_TOKEN: shared.CODEAPI_INTERNAL_SERVICE_TOKEN,
+  CODEAPI_WORK_ORDER_PUBLIC_KEY: shared.CODEAPI_WORK_ORDER_PUBLIC_KEY,
   SESSION_CACHE_TTL: t.Integer({
     minimum: 60,
     default: 86_400,

@@ -4,9 +4,7 @@ import { Profile } from './contract.ts'
 
 export const InitConfig = t.Object({
   CODEAPI_DATA_DIR: shared.CODEAPI_DATA_DIR,
-  CODEAPI_PACKAGES_DIRECTORY: t.Optional(
-    t.String({ description: 'The volume that holds the runtimes; <CODEAPI_DATA_DIR>/packages if unset' }),
-  ),
+  CODEAPI_PACKAGES_DIRECTORY: shared.CODEAPI_PACKAGES_DIRECTORY,
   CODEAPI_PACKAGES_PROFILE: t.Union(Profile.anyOf, { default: 'complete', description: 'Which runtimes to build: minimal or complete' }),
   CODEAPI_DEBIAN_MIRROR: t.String({
     default: 'http://deb.debian.org/debian',

@@ -22,10 +22,8 @@ const LANGUAGES: Readonly<Record<string, Language>> = { py: 'python', js: 'javas
 
 const CliConfig = t.Object({
   CODEAPI_DATA_DIR: shared.CODEAPI_DATA_DIR,
-  CODEAPI_PACKAGES_DIRECTORY: t.Optional(
-    t.String({ description: 'Volume with the runtime packages, instead of CODEAPI_DATA_DIR/packages' }),
-  ),
-  CODEAPI_RUN_DIRECTORY: t.String({ default: '/run/codeapi', description: 'Directory for what lives as long as a jail' }),
+  CODEAPI_PACKAGES_DIRECTORY: shared.CODEAPI_PACKAGES_DIRECTORY,
+  CODEAPI_RUN_DIRECTORY: shared.CODEAPI_RUN_DIRECTORY,
   NSJAIL_PATH: t.String({ default: '', description: 'nsjail' }),
   SANDBOX_LAUNCH_PATH: t.String({ default: '', description: 'Compiled jail/nsjail/launch.c' }),
   SANDBOX_STUB_PATH: t.String({ default: '', description: 'Compiled jail/nsjail/stub.c' }),
