@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { dirname, join, normalize, relative } from 'node:path'
 
-/** What a folder may import of others, besides the root's own modules; `*.cli.ts` and the folders that compose everything are free */
+/** What a folder may import of others, besides the root's own modules; `jail/cli.ts` and the folders that compose everything are free */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // order.ts bounds a run in the jail's own terms
   '.': ['jail/limits.ts'],
