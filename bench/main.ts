@@ -1,4 +1,4 @@
-import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { prepare, runWithOwnMounts, say } from '../dev/host.ts'
 import { buildPackages } from '../dev/packages.ts'
@@ -91,8 +91,6 @@ const measure = async (): Promise<void> => {
   })
   const env = Object.entries(command.env).map(([name, value]) => `envar: ${JSON.stringify(`${name}=${value}`)}`)
   writeFileSync(config, [base.replace(/^(exec_bin|pass_fd).*$/gm, ''), ...env].join('\n'))
-  chownSync(workspace.path, uid, uid)
-  mkdirSync(instance.directory, { recursive: true })
 
   const ways: Readonly<Record<string, Way>> = {
     'bare nsjail': async (code) => {
