@@ -79,5 +79,6 @@ mount { src: ${quote(spec.workspace)} dst: ${quote(WORKSPACE)} is_bind: true rw:
 # the stub's half of the control channel; closed before the program starts
 pass_fd: 3
 seccomp_string: ${quote(kafelPolicy())}
-exec_bin { path: ${quote(spec.stub)} exec_fd: true }
+# arg0: programs read /proc/1/cmdline, and learn no path of the host from it
+exec_bin { path: ${quote(spec.stub)} arg0: "stub" exec_fd: true }
 `
