@@ -1,8 +1,7 @@
-import { extname } from 'node:path'
 import { Elysia } from 'elysia'
 import { AppError } from '../errors.ts'
 import type { FilesClient } from '../files/client.ts'
-import type { FileRecord } from '../files/contract.ts'
+import { type FileRecord, objectKey } from '../files/contract.ts'
 import { isId } from '../ids.ts'
 import { ObjectMetadata } from './contract.ts'
 import { type Principal, sessionKey } from './principal.ts'
@@ -28,7 +27,7 @@ export const files = ({ principal, files: store }: FilesDeps) => {
     .get('/files/:session', async (context) => {
       const { session } = context.params
       const records = await store.list(await ownerOf(context), session, context.request.signal).catch(rename('Session not found'))
-      return records.map(LISTINGS[String(context.query.detail)] ?? objectName)
+      return records.map(LISTINGS.get(String(context.query.detail)) ?? objectKey)
     })
     .get(
       '/sessions/:session/objects/:file',
@@ -56,10 +55,8 @@ const repeated = (request: Request): Record<string, string[]> => {
   return Object.fromEntries(values.filter(([, given]) => given.length > 1))
 }
 
-const objectName = ({ session, id, name }: FileRecord): string => `${session}/${id}${extname(name)}`
-
 const metadata = (record: FileRecord): ObjectMetadata => ({
-  name: objectName(record),
+  name: objectKey(record),
   originalFilename: record.name,
   size: record.size,
   lastModified: record.lastModified,
@@ -69,7 +66,7 @@ const metadata = (record: FileRecord): ObjectMetadata => ({
 })
 
 const summary = (record: FileRecord) => ({
-  name: objectName(record),
+  name: objectKey(record),
   size: record.size,
   lastModified: record.lastModified,
   etag: record.sha256,
@@ -80,29 +77,33 @@ const summary = (record: FileRecord) => ({
   readOnly: record.readOnly,
 })
 
+const full = (record: FileRecord) => ({
+  ...summary(record),
+  metadata: {
+    'content-type': record.contentType,
+    'original-filename': record.name,
+    'original-filename-encoded': 'none',
+    ...(record.readOnly && { 'read-only': 'true' }),
+  },
+  versionId: null,
+})
+
+const normalized = (record: FileRecord) => ({
+  id: record.id,
+  name: record.name,
+  storage_session_id: record.session,
+  size: record.size,
+  contentType: record.contentType,
+  lastModified: record.lastModified,
+  ...(record.readOnly && { read_only: true }),
+})
+
 /** What `detail` asks for; anything else is `simple` */
-const LISTINGS: Readonly<Record<string, (record: FileRecord) => unknown>> = {
-  summary,
-  full: (record) => ({
-    ...summary(record),
-    metadata: {
-      'content-type': record.contentType,
-      'original-filename': record.name,
-      'original-filename-encoded': 'none',
-      ...(record.readOnly && { 'read-only': 'true' }),
-    },
-    versionId: null,
-  }),
-  normalized: (record) => ({
-    id: record.id,
-    name: record.name,
-    storage_session_id: record.session,
-    size: record.size,
-    contentType: record.contentType,
-    lastModified: record.lastModified,
-    ...(record.readOnly && { read_only: true }),
-  }),
-}
+const LISTINGS = new Map<string, (record: FileRecord) => unknown>([
+  ['summary', summary],
+  ['full', full],
+  ['normalized', normalized],
+])
 
 /** The error texts of this API; files' own codes are for services */
 const rename =

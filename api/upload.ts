@@ -5,6 +5,7 @@ import { Elysia } from 'elysia'
 import { AppError } from '../errors.ts'
 import type { FilesClient } from '../files/client.ts'
 import { newId } from '../ids.ts'
+import { pathProblem } from '../paths.ts'
 import { UploadResponse } from './contract.ts'
 import { type Principal, sessionKey } from './principal.ts'
 import { readResource } from './resource.ts'
@@ -28,6 +29,10 @@ export const upload = ({ principal, files, maxFileBytes }: UploadDeps) =>
       try {
         await eachFile(request, async (file, fields) => {
           const owner = sessionKey(caller, readResource(fields))
+          const problem = pathProblem(file.name)
+          // no program could be given it
+          if (problem)
+            throw new AppError(400, `filename ${problem}`, `Cannot store ${JSON.stringify(file.name.slice(0, 80))}: its name ${problem}`)
           const fileId = newId()
           sent.push({ filename: file.name, fileId, owner })
           const content = {

@@ -1,10 +1,12 @@
-import { resolve } from 'node:path'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { Type as t } from '@sinclair/typebox'
 import { startApi } from '../api/main.ts'
 import { type Environment, read, shared } from '../config.ts'
 import { messageOf, SetupError } from '../errors.ts'
 import { startFiles } from '../files/main.ts'
 import { Profile } from '../init/contract.ts'
+import { tryLock } from '../jail/syscalls.ts'
 import { startToolcall } from '../toolcall/main.ts'
 import { startWorker } from '../worker/main.ts'
 import { prepare, runWithOwnMounts, say } from './host.ts'
@@ -24,6 +26,8 @@ const DevConfig = t.Object({
 const SERVE = 'serve'
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const READY_POLL_MS = 100
+/** A second Ctrl-C within this time is the first one, in `ms` */
+const SAME_CTRL_C_MS = 500
 
 /** Everything on one machine: prepares the host, then starts all services in a process whose mounts go with it */
 const main = async (): Promise<number> => {
@@ -37,16 +41,18 @@ const serve = async (): Promise<number> => {
   const config = read(DevConfig, Bun.env)
   const stopped = new AbortController()
   const { promise: ended, resolve: end } = Promise.withResolvers<{ why: string; code: number }>()
-  let stopping = false
+  let stoppingAt: number | null = null
   const stop = (signal: NodeJS.Signals) => {
-    // not on SIGTERM: the kernel may tell of our parent's death more than once
-    if (stopping && signal === 'SIGINT') process.exit(1)
-    stopping = true
+    // one Ctrl-C may come twice, from the terminal and from `bun run`; so may SIGTERM, from the kernel
+    if (stoppingAt !== null && signal === 'SIGINT' && performance.now() - stoppingAt > SAME_CTRL_C_MS) process.exit(1)
+    stoppingAt ??= performance.now()
     end({ why: 'stopping, once the programs that run have ended; a second Ctrl-C does not wait for them', code: 0 })
   }
   for (const signal of SIGNALS) process.on(signal, stop)
 
   await using services = new AsyncDisposableStack()
+  // two Redis servers on one directory would lose each other's data
+  services.use(takeDirectory(config.CODEAPI_DATA_DIR))
   const secrets = await openSecrets(config.CODEAPI_DATA_DIR)
   const redis = services.use(await startRedis(resolve(config.CODEAPI_DATA_DIR, 'redis'), config.CODEAPI_RUN_DIRECTORY))
   const own: Environment = {
@@ -76,6 +82,17 @@ const serve = async (): Promise<number> => {
   const { why, code } = await ended
   say(why)
   return code
+}
+
+/** The data directory, for this process alone; the lock goes with it */
+const takeDirectory = (directory: string): Disposable => {
+  mkdirSync(directory, { recursive: true })
+  const descriptor = openSync(join(directory, 'dev.lock'), 'w')
+  if (tryLock(descriptor)) return { [Symbol.dispose]: () => closeSync(descriptor) }
+  closeSync(descriptor)
+  throw new SetupError(
+    `Cannot start: another codeapi has its data in ${resolve(directory)}. Stop it, or set CODEAPI_DATA_DIR to another directory`,
+  )
 }
 
 /** Waits for a program to run, then says how to run one */

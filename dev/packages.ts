@@ -27,5 +27,6 @@ export const buildPackages = async (profile: Profile, env: Environment, signal?:
 export const buildPackagesInSteps = async (volume: string, profile: Profile, env: Environment, signal: AbortSignal): Promise<void> => {
   const isFirst = !existsSync(join(volume, CATALOG_FILE))
   if (isFirst) await buildPackages('minimal', env, signal)
+  if (signal.aborted) return
   if (profile !== 'minimal' || !isFirst) await buildPackages(profile, env, signal, true)
 }

@@ -3,6 +3,7 @@ import { appendFile, mkdir, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { messageOf, SetupError } from '../errors.ts'
 import { publish } from './disk.ts'
+import { isDiskFull } from './explain.ts'
 
 /** As npm writes it: `sha512-<base64>`, `sha256-<base64>` */
 export type Integrity = string
@@ -49,9 +50,8 @@ const fetchRest = async (wanted: Download, part: string): Promise<void> => {
     } catch (error) {
       wanted.signal?.throwIfAborted()
       if (error instanceof Refused || tries === TRIES) {
-        throw new SetupError(
-          `Cannot download ${wanted.url}: ${messageOf(error)}. Check the network and the proxy settings, then run this again`,
-        )
+        const fix = isDiskFull(error) ? 'Free some space' : 'Check the network and the proxy settings'
+        throw new SetupError(`Cannot download ${wanted.url}: ${messageOf(error)}. ${fix}, then run this again`)
       }
       await Bun.sleep(PAUSE_MS * tries)
     }

@@ -1,6 +1,6 @@
 import { messageOf, SetupError } from '../errors.ts'
 
-const DISK_FULL = /ENOSPC|EDQUOT|no space left|disk quota/i
+const DISK_FULL = /ENOSPC|EDQUOT|no space left|disk quota|enough free space/i
 export const isDiskFull = (error: unknown): boolean => DISK_FULL.test(messageOf(error))
 
 const FIXES: readonly [sign: RegExp, fix: (root: string) => string][] = [

@@ -61,37 +61,63 @@ export const installHostPackages = async (names: readonly string[], logs: string
     })
     say(`host: ${title}: ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`)
   }
-  await apt('asking Debian for its packages', 'update')
-  await using _ = await forbidServices()
-  await apt(`installing ${names.join(', ')}`, 'install', '-y', '--no-install-recommends', ...names)
+  await untilDone(say, async () => {
+    // without the option a Debian that cannot be reached is only a warning
+    await apt('asking Debian for its packages', 'update', '--error-on=any')
+    await using _ = await forbidServices()
+    await apt(`installing ${names.join(', ')}`, 'install', '-y', '--no-install-recommends', ...names)
+  })
 }
+
+/** Work that must not be cut off: who asks us to stop meanwhile is told so, and obeyed after it */
+const untilDone = async (say: Say, work: () => Promise<void>): Promise<void> => {
+  let isAsked = false
+  const ask = () => {
+    if (!isAsked) say('host: stopping, once apt has finished')
+    isAsked = true
+  }
+  for (const signal of STOPS) process.on(signal, ask)
+  try {
+    await work()
+  } finally {
+    for (const signal of STOPS) process.off(signal, ask)
+    if (isAsked) process.exit(STOPPED)
+  }
+}
+
+const STOPS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+/** What a shell calls a program that Ctrl-C ended */
+const STOPPED = 130
 
 /** Everything that this machine needs, installed where it is missing. Already prepared, it takes some milliseconds */
 export const prepareHost = async (dataDir: string, forWhat: readonly Need[], say: Say): Promise<Tools> => {
+  await restoreServices()
   await installHostPackages(await missingHostPackages(forWhat), join(dataDir, 'logs'), say)
   return fetchTools(join(dataDir, 'tools'), say)
 }
 
 /** Debian asks this program before it starts a service; 101 is "no". We start our own Redis, on our own socket */
 const POLICY = '/usr/sbin/policy-rc.d'
+const KEPT = `${POLICY}.kept-by-codeapi`
 const OURS = '#!/bin/sh\n# written by codeapi while it installs packages\nexit 101\n'
 
 const forbidServices = async (): Promise<AsyncDisposable> => {
-  const kept = `${POLICY}.kept-by-codeapi`
-  // of a run that was killed: `kept` holds the machine's own already
-  if (!(await exists(kept))) {
-    await rename(POLICY, kept).catch((error) => {
+  // of a run that was killed: it holds the machine's own already
+  if (!(await exists(KEPT))) {
+    await rename(POLICY, KEPT).catch((error) => {
       if (errnoOf(error) !== 'ENOENT') throw error
     })
   }
   await writeFile(POLICY, OURS)
   await chmod(POLICY, 0o755) // invoke-rc.d passes over one that it cannot run
-  return {
-    async [Symbol.asyncDispose]() {
-      if (await exists(kept)) await rename(kept, POLICY)
-      else await rm(POLICY, { force: true })
-    },
-  }
+  return { [Symbol.asyncDispose]: restoreServices }
+}
+
+/** Puts back what was there before us, also after a run that was killed */
+const restoreServices = async (): Promise<void> => {
+  const isOurs = (await Bun.file(POLICY).exists()) && (await Bun.file(POLICY).text()) === OURS
+  if (await exists(KEPT)) await rename(KEPT, POLICY)
+  else if (isOurs) await rm(POLICY)
 }
 
 const isDebian = async (): Promise<boolean> => {

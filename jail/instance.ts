@@ -1,5 +1,6 @@
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { SetupError } from '../errors.ts'
 import { openCgroups } from './cgroup/cgroup.ts'
 import { tryLock, unmount } from './syscalls.ts'
 
@@ -57,7 +58,8 @@ export const leaseInstance = async (runDirectory: string): Promise<Instance> => 
     if (leased) closeSync(descriptor)
     else leased = free
   }
-  if (!leased) throw new Error(`Cannot start: ${MAX_INSTANCES} workers already run on this machine, found by the locks in ${runDirectory}`)
+  if (!leased)
+    throw new SetupError(`Cannot start: ${MAX_INSTANCES} workers already run on this machine, found by the locks in ${runDirectory}`)
   mkdirSync(leased.directory, { mode: 0o755 })
   return leased
 }

@@ -9,7 +9,7 @@ export const Limits = t.Object({
   cpus: t.Number({ exclusiveMinimum: 0 }),
   /** Memory of its processes; what it writes to its workspace comes on top, up to `diskBytes` */
   memoryBytes: t.Integer({ minimum: 1 }),
-  /** What it may write to its workspace, and the largest file */
+  /** What it may write to its workspace */
   diskBytes: t.Integer({ minimum: 1 }),
   /** Kept of stdout, and of stderr, in UTF-16 code units */
   outputChars: t.Integer({ minimum: 1 }),

@@ -12,8 +12,17 @@ export const openUnmounter = (): Unmounter => {
     if (error) asked?.reject(new Error(error))
     else asked?.resolve()
   }
+  let dead: Error | null = null
+  const die = (why: string) => {
+    dead ??= new Error(`Cannot unmount: its thread ${why}`)
+    for (const asked of waiting.values()) asked.reject(dead)
+    waiting.clear()
+  }
+  thread.onerror = ({ message }) => die(`failed: ${message}`)
+  thread.addEventListener('close', () => die('ended'))
   return {
     unmount: (target) => {
+      if (dead) return Promise.reject(dead)
       const asked = Promise.withResolvers<void>()
       waiting.set(target, asked)
       thread.postMessage(target)

@@ -123,6 +123,18 @@ describe('the routes of stored files', () => {
     ])
   })
 
+  test.each(['constructor', '__proto__', 'valueOf', 'simple', ''])('detail %j is the simple listing', async (detail) => {
+    expect((await ask('GET', `/files/${session}?detail=${detail}`)).body).toEqual([`${session}/${file}.csv`])
+  })
+
+  test.each(['a\\b.txt', '../x', 'x'.repeat(257), '/etc/passwd'])(
+    'upload refuses the name %j, which no program could be given',
+    async (name) => {
+      const { status, body } = await upload(services.url, [{ name, content: 'x' }])
+      expect({ status, body }).toMatchObject({ status: 400, body: { error: expect.stringMatching(/^filename /) } })
+    },
+  )
+
   test('download gives the bytes, or a part of them, with safe headers', async () => {
     const whole = await ask('GET', `/download/${session}/${file}?kind=user&id=x`)
     expect(whole).toMatchObject({ status: 200, body: 'a,b\n' })

@@ -201,6 +201,42 @@ describe.skipIf(jailsMissing() !== null)('dev', () => {
     await isGone(dev)
   })
 
+  test('Ctrl-C while the first packages are built does not begin the complete ones', async () => {
+    const dev = startDev({ volume: null })
+    await dev.says(/packages: building the minimal profile/)
+    dev.ctrlC()
+    await isGone(dev)
+    expect(dev.said()).not.toContain('building the complete profile')
+  })
+
+  test('one Ctrl-C that comes twice, as through `bun run`, lets a program finish', async () => {
+    const dev = startDev()
+    const url = await dev.url()
+    const marker = `4${process.pid}.${Date.now()}`
+    const answer = post(url, { lang: 'bash', code: `timeout 2 sleep ${marker}; echo done` })
+    await until('it runs', () => processes().some(({ command }) => command.includes(marker)))
+    dev.ctrlC()
+    await Bun.sleep(5)
+    dev.ctrlC()
+    expect(await (await answer).json()).toMatchObject({ stdout: 'done\n' })
+    expect(await dev.child.exited).toBe(0)
+    await isGone(dev)
+  })
+
+  test('does not share its data directory', async () => {
+    const first = startDev()
+    await first.url()
+    const second = Bun.spawn([process.execPath, MAIN], {
+      env: { ...Bun.env, CODEAPI_DATA_DIR: first.directory },
+      stdout: 'ignore',
+      stderr: 'pipe',
+    })
+    expect(await new Response(second.stderr).text()).toStartWith(`Cannot start: another codeapi has its data in ${first.directory}.`)
+    expect(await second.exited).toBe(1)
+    first.ctrlC()
+    await isGone(first)
+  })
+
   test('names a port that is taken, and its variable', async () => {
     using taken = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response() })
     for (const variable of ['SERVICE_PORT', 'FILE_SERVER_PORT', 'WORKER_HEALTH_PORT', 'TOOL_CALL_SERVER_PORT']) {

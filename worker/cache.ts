@@ -2,17 +2,18 @@ import { Database } from 'bun:sqlite'
 import {
   closeSync,
   createReadStream,
+  createWriteStream,
   existsSync,
-  fsyncSync,
   mkdirSync,
   openSync,
   renameSync,
   rmSync,
   statfsSync,
   statSync,
-  writeSync,
 } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import { AppError, errnoOf } from '../errors.ts'
 import type { Package } from '../init/contract.ts'
 import { tryLock } from '../jail/syscalls.ts'
@@ -125,16 +126,19 @@ const copyVerified = async ({ name, digest, size }: Package, from: string, to: s
     if (!existsSync(from)) throw new AppError(503, 'package_missing', `Cannot use package ${name}: ${from} is not there; run init again`)
     const { bavail, bsize } = statfsSync(dirname(to))
     if (bavail * bsize < size) throw noSpace(name, size, to)
-    const target = openSync(part, 'w')
-    try {
-      for await (const chunk of createReadStream(from, { highWaterMark: 1024 * 1024 })) {
-        hash.update(chunk)
-        writeSync(target, chunk)
-      }
-      fsyncSync(target)
-    } finally {
-      closeSync(target)
-    }
+    // on other threads: a worker that gives no sign of life while it waits for a disk is taken for dead
+    await pipeline(
+      createReadStream(from, { highWaterMark: 1024 * 1024 }),
+      async function* (chunks: AsyncIterable<Uint8Array>) {
+        for await (const chunk of chunks) {
+          hash.update(chunk)
+          yield chunk
+        }
+      },
+      createWriteStream(part),
+    )
+    await using written = await open(part, 'r+')
+    await written.sync()
     const found = `sha256:${hash.digest('hex')}`
     if (found !== digest) {
       throw new AppError(

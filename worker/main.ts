@@ -20,7 +20,9 @@ import { runJob } from './run.ts'
 /** Takes jobs as soon as a program runs here. Disposing of it lets running ones finish */
 export const startWorker = async (env: Environment) => {
   const config = read(WorkerConfig, env)
-  const orderKey = await importVerifyingKey(config.CODEAPI_WORK_ORDER_PUBLIC_KEY)
+  const orderKey = await importVerifyingKey(config.CODEAPI_WORK_ORDER_PUBLIC_KEY).catch((cause) => {
+    throw new SetupError('Cannot start: CODEAPI_WORK_ORDER_PUBLIC_KEY is not an Ed25519 public key (SPKI, PEM)', { cause })
+  })
   await using undo = new AsyncDisposableStack()
   const instance = undo.use(await leaseInstance(config.CODEAPI_RUN_DIRECTORY))
   const binaries = { nsjail: config.NSJAIL_PATH, launch: config.SANDBOX_LAUNCH_PATH, stub: config.SANDBOX_STUB_PATH }

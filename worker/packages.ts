@@ -165,9 +165,14 @@ const missingCatalog = (path: string): never => {
 }
 
 const readProgress = (path: string): Progress | null => {
-  const text = readText(path)
-  const progress: unknown = text === null ? null : JSON.parse(text)
-  return Value.Check(Progress, progress) ? progress : null
+  try {
+    const progress: unknown = JSON.parse(readText(path) ?? 'null')
+    return Value.Check(Progress, progress) ? progress : null
+  } catch (error) {
+    // news for people: what serves does not depend on it
+    log.warn({ error: messageOf(error) }, 'cannot read how far the packages are')
+    return null
+  }
 }
 
 const readText = (path: string): string | null => {

@@ -34,8 +34,8 @@ export const readReplies = async (
       const batch = (await orAborted(redis.xread('COUNT', 100, 'BLOCK', 1_000, 'STREAMS', stream, last), signal)) as Batch
       for (const [id, [, text]] of batch?.[0]?.[1] ?? []) {
         last = id
-        const event: unknown = JSON.parse(text ?? 'null')
-        if (Value.Check(RunEvent, event)) onEvent(event)
+        const event = parse(text)
+        if (event) onEvent(event)
         else onError(new Error(`Cannot read a reply: it has another shape, entry ${id}`))
       }
       if (batch) await redis.xtrim(stream, 'MINID', last)
@@ -46,5 +46,14 @@ export const readReplies = async (
       last = '0'
       await Bun.sleep(200)
     }
+  }
+}
+
+const parse = (text: string | undefined): RunEvent | null => {
+  try {
+    const event: unknown = JSON.parse(text ?? 'null')
+    return Value.Check(RunEvent, event) ? event : null
+  } catch {
+    return null
   }
 }

@@ -68,10 +68,10 @@ export const openCell = async (options: CellOptions): Promise<Cell> => {
       return run(child, cgroup, program)
     },
     [Symbol.asyncDispose]: async () => {
+      await using _close = close
       child.kill()
       await child.exited
       await cgroup?.kill()
-      await close.disposeAsync()
     },
   }
 }
