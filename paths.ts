@@ -2,7 +2,7 @@
 export const MAX_PATH_CHARS = 256
 export const MAX_PATH_DEPTH = 10
 
-/** What is wrong with a path, to be read after its name; `null` if nothing is. One check for what comes in and what goes out */
+/** What is wrong with a path, to be read after its name; `null` if nothing is. One check for uploads, inputs and outputs */
 export const pathProblem = (path: string): string | null => {
   if (path === '' || path === '.') return 'must not be empty'
   if (path.length > MAX_PATH_CHARS) return `must not exceed ${MAX_PATH_CHARS} characters`
@@ -23,14 +23,11 @@ export const pathProblem = (path: string): string | null => {
 /** NAME_MAX of every Linux file system */
 const MAX_SEGMENT_BYTES = 255
 
-/** Control characters would break headers and logs, a backslash means a directory elsewhere, half a surrogate pair is no text */
-const hasInvalidCharacter = (path: string): boolean => {
-  for (const character of path) {
-    const code = character.codePointAt(0) ?? 0
-    if (code < 0x20 || code === 0x7f || character === '\\' || (code >= 0xd800 && code <= 0xdfff)) return true
-  }
-  return false
-}
+/**
+ * Control characters would break headers and logs, bidirectional overrides make `cod.exe` out of `exe.doc` (CVE-2021-42574), a backslash
+ * means a directory elsewhere, half a surrogate pair is no text
+ */
+const hasInvalidCharacter = (path: string): boolean => /[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069\\]/u.test(path)
 
 /** The pair of paths of which one is the other, or a directory of it; `null` where all fit side by side */
 export const pathConflict = (paths: readonly string[]): readonly [string, string] | null => {

@@ -186,6 +186,11 @@ describe.skipIf(jailsMissing() !== null)('POST /v1/exec', () => {
     expect(body).toMatchObject({ stdout: '1\n2\n3\n', stderr: '' })
   })
 
+  test('runs a program of 30 MB, which does not count as what it writes', async () => {
+    const code = `# ${'x'.repeat(30_000_000)}\nopen('f', 'wb').write(bytes(250_000_000)); print('ok')`
+    expect((await run({ lang: 'py', code })).body).toMatchObject({ stdout: 'ok\n', code: 0 })
+  })
+
   test('does not wait for what a program leaves in the background', async () => {
     const { body } = await run({ lang: 'bash', code: 'sleep 60 & (setsid sleep 60 &) ; echo done', timeout: 20_000 })
     expect(body).toMatchObject({ stdout: 'done\n', code: 0, status: null })

@@ -13,7 +13,7 @@ import { commandFor } from './languages.ts'
 import { skippedLine } from './outputs.ts'
 import type { Packages } from './packages.ts'
 import { tell } from './report.ts'
-import { placeInputs, placeProgram } from './workspace.ts'
+import { placeInputs, placeProgram, roomFor } from './workspace.ts'
 
 export type RunDeps = {
   readonly jail: Jail
@@ -35,6 +35,7 @@ export const runJob = async ({ jail, packages, orderKey, filesUrl }: RunDeps, jo
   if ('missing' in command) throw runtime.missing(command.missing)
 
   const cell = undo.use(await jail.open(runtime.root, order.limits))
+  cell.makeRoom(roomFor([Buffer.byteLength(body.code), ...body.inputs.map(({ size }) => size)]))
   await placeInputs(cell, body.inputs, files, signal)
   placeProgram(cell, command.entry, body.code)
   const outcome = await cell.run({ argv: command.argv, env: command.env, limits: order.limits, signal })

@@ -10,18 +10,21 @@ const READ_ONLY_MODE = 0o444
 const FILE_MODE = 0o644
 const DIRECTORY_MODE = 0o755
 const DOWNLOADS_AT_ONCE = 8
+const PAGE_BYTES = 4096
 
 type Place = Pick<Cell, 'workspace' | 'uid'>
 
 /** Puts the inputs where the program will look for them. Each must have the bytes that its record promises */
 export const placeInputs = async (cell: Cell, inputs: readonly Input[], files: OrderFiles, signal: AbortSignal): Promise<void> => {
-  cell.makeRoom(inputs.reduce((sum, { size }) => sum + size, 0))
   for (const directory of directoriesOf(inputs.map(({ path }) => path))) {
     mkdirSync(join(cell.workspace, directory), { mode: DIRECTORY_MODE })
     chownSync(join(cell.workspace, directory), cell.uid, cell.uid)
   }
   await each(inputs, DOWNLOADS_AT_ONCE, (input) => placeInput(cell, input, files, signal))
 }
+
+/** What files of these sizes take up in a workspace, in bytes: each begins a page of its own */
+export const roomFor = (sizes: readonly number[]): number => sizes.reduce((sum, size) => sum + Math.ceil(size / PAGE_BYTES) * PAGE_BYTES, 0)
 
 /** Puts the program's text into the workspace */
 export const placeProgram = ({ workspace, uid }: Place, path: string, code: string): void => {
