@@ -6,7 +6,7 @@ import { blockingConnection } from '../redis.ts'
 import { Job, keys, type RunEvent, type RunFailure, type RunResult, WORKER_DEAD_MS } from './contract.ts'
 import { pause } from './pause.ts'
 import { keepReaping } from './reaper.ts'
-import { reply } from './replies.ts'
+import { answerAndSettle, reply } from './replies.ts'
 import { beat, dismiss, takeOut } from './scripts.ts'
 
 /** A run's result. Disposing of it takes its jail apart, for which nobody need wait */
@@ -108,8 +108,8 @@ export const consume = (redis: Redis, { worker, slots, run, problem }: ConsumerO
     try {
       await using ran = new AsyncDisposableStack()
       const event = await answer(entryId, job, signal, ran)
-      if (event && !signal.aborted) await persistently(() => reply(redis, job.replyTo, event), job)
-      await persistently(() => takeOut(redis, entryId), job)
+      if (event && !signal.aborted) await persistently(() => answerAndSettle(redis, job.replyTo, event, entryId), job)
+      else await persistently(() => takeOut(redis, entryId), job)
     } catch (error) {
       settled.add(entryId)
       log.error({ job: job.id, error: messageOf(error) }, 'cannot wind a job up')

@@ -14,6 +14,22 @@ export const reply = async (redis: Redis, replyTo: string, event: RunEvent): Pro
     .xadd(replyTo, 'MAXLEN', '~', MAX_REPLIES, '*', 'event', JSON.stringify(event))
     .expire(replyTo, REPLIES_TTL_S)
     .exec()
+  throwFirst(results)
+}
+
+/** A job's one answer, and the end of its entry in the stream, in one step */
+export const answerAndSettle = async (redis: Redis, replyTo: string, event: RunEvent, entryId: string): Promise<void> => {
+  const results = await redis
+    .multi()
+    .xadd(replyTo, 'MAXLEN', '~', MAX_REPLIES, '*', 'event', JSON.stringify(event))
+    .expire(replyTo, REPLIES_TTL_S)
+    .xack(keys.jobs, keys.group, entryId)
+    .xdel(keys.jobs, entryId)
+    .exec()
+  throwFirst(results)
+}
+
+const throwFirst = (results: [error: Error | null, result: unknown][] | null): void => {
   for (const [error] of results ?? []) if (error) throw error
 }
 
