@@ -16,7 +16,7 @@ export type Reference = {
   readonly version: number | null
 }
 
-export const MAX_INPUTS = 255
+const MAX_INPUTS = 255
 const RESOURCE_ID = /^[A-Za-z0-9_.:-]{1,128}$/
 
 const invalid = (problem: string): AppError => new AppError(400, problem, 'Cannot use the file references')

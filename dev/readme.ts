@@ -21,7 +21,7 @@ const END = '<!-- /configuration -->'
 type Variable = { readonly schema: TSchema; readonly services: string[] }
 
 /** The table of environment variables, from the schemas that read them */
-export const configurationTable = (): string => {
+const configurationTable = (): string => {
   const variables = new Map<string, Variable>()
   for (const [service, { properties }] of Object.entries(SERVICES)) {
     for (const [name, schema] of Object.entries(properties)) {

@@ -5,7 +5,7 @@ import type { Outcome } from '../jail/outcome.ts'
 export type Told = { readonly message: string | null; readonly stderr: string }
 
 /** The limit that ended or cut a run, in the client's own words where it knows them */
-export const limitMessage = (outcome: Outcome, { outputChars }: Pick<Limits, 'outputChars'>): string | null => {
+const limitMessage = (outcome: Outcome, { outputChars }: Pick<Limits, 'outputChars'>): string | null => {
   switch (outcome.status) {
     case 'timed-out':
       return 'Time limit exceeded'

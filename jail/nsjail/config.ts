@@ -18,7 +18,7 @@ export type CellSpec = {
 }
 
 export const WORKSPACE = '/mnt/data'
-export const INSIDE_ID = 1000
+const INSIDE_ID = 1000
 const MIB = 1024 * 1024
 
 const quote = (text: string): string => JSON.stringify(text)

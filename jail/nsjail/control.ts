@@ -69,7 +69,7 @@ const decodeReport = (bytes: Uint8Array): Report | null => {
 }
 
 /** `struct order` of stub.c and its strings. A NUL in a string would move the ones after it: callers refuse it */
-export const encodeOrder = (argv: readonly string[], env: Readonly<Record<string, string>>): Uint8Array => {
+const encodeOrder = (argv: readonly string[], env: Readonly<Record<string, string>>): Uint8Array => {
   const pairs = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   const text = Buffer.from([...argv, ...pairs].map((string) => `${string}\0`).join(''))
   const header = Buffer.alloc(12)
